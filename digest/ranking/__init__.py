@@ -1,0 +1,1 @@
+"""The ranker: papers and votes in, scores, picks and reasons out; no database, no clock."""
