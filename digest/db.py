@@ -1,0 +1,131 @@
+"""The database: engine, read and write sessions, schema upgrades, one-process locks."""
+
+import fcntl
+import importlib.resources
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util.exc import CommandError
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlmodel import Session
+
+from digest.errors import DatabaseError, SettingsError
+
+
+class Db:
+    """One database: `read()` and `write()` give sessions, `write()` commits at its end.
+
+    On SQLite a write session takes the write lock at its beginning, so that two writers wait
+    for each other and never meet a deadlock in the middle.
+    """
+
+    def __init__(self, url: str) -> None:
+        try:
+            self.url = make_url(url)
+        except ArgumentError as error:
+            raise SettingsError("database.url: expected an SQLAlchemy database address") from error
+        self.file = sqlite_file(url)
+        if self.file is not None:
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+        self.engine = _engine(url)
+        self._writing = self.engine.execution_options(immediate=True)
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        with Session(self.engine, expire_on_commit=False, autoflush=False) as session:
+            yield session
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        with (
+            Session(self._writing, expire_on_commit=False, autoflush=True) as session,
+            session.begin(),
+        ):
+            yield session
+
+    @contextmanager
+    def connect(self) -> Iterator[Connection]:
+        """A writing Core connection, for bulk work; commits at its end."""
+        with self._writing.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def exclusive(self, name: str) -> Iterator[bool]:
+        """Holds the lock `name` of this database; yields False where another process has it.
+
+        The system frees the lock when its holder dies, however it dies. The scope is one SQLite
+        file; with a server database, rows carry leases that end by themselves.
+        """
+        if self.file is None:
+            yield True
+            return
+        with self.file.with_name(f"{self.file.name}.{name}.lock").open("w") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+                return
+            yield True
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def sqlite_file(url: str) -> Path | None:
+    """The file behind an SQLite address; None for another database or one in memory."""
+    parts = make_url(url)
+    if parts.get_backend_name() != "sqlite" or parts.database in (None, "", ":memory:"):
+        return None
+    return Path(str(parts.database))
+
+
+def _engine(url: str) -> Engine:
+    if make_url(url).get_backend_name() != "sqlite":
+        return create_engine(url, pool_pre_ping=True)
+    engine = create_engine(url, connect_args={"timeout": 30, "check_same_thread": False})
+
+    @event.listens_for(engine, "connect")
+    def _pragmas(raw: Any, _record: Any) -> None:
+        raw.isolation_level = None  # SQLAlchemy's begin event below says BEGIN, not the driver
+        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+            raw.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        immediate = connection.get_execution_options().get("immediate")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+    return engine
+
+
+def _alembic(db: Db) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(importlib.resources.files("digest.migrations")))
+    config.attributes["engine"] = db.engine
+    return config
+
+
+def upgrade(db: Db) -> None:
+    """Brings the schema up to this version's. Raises DatabaseError where it is newer."""
+    try:
+        command.upgrade(_alembic(db), "head")
+    except CommandError as error:
+        raise DatabaseError(
+            f"the database at {db.url.render_as_string()} was written by a newer version of"
+            " this program: install that version, or restore a backup made before it"
+        ) from error
+    except OperationalError as error:
+        raise DatabaseError(f"cannot open {db.url.render_as_string()}: {error.orig}") from error
+
+
+def schema_is_current(db: Db) -> bool:
+    with db.engine.connect() as connection:
+        current = MigrationContext.configure(connection).get_current_revision()
+    return current == ScriptDirectory.from_config(_alembic(db)).get_current_head()

@@ -1,0 +1,295 @@
+"""Every table, in the order of the day: what comes in, who reads, what goes out."""
+
+from datetime import UTC, date, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    Dialect,
+    ForeignKey,
+    Index,
+    MetaData,
+    UniqueConstraint,
+)
+from sqlalchemy.types import TypeDecorator
+from sqlmodel import Field, SQLModel
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+SQLModel.metadata.naming_convention = NAMING
+metadata: MetaData = SQLModel.metadata
+
+
+class UtcTime(TypeDecorator[datetime]):
+    """An aware UTC moment, kept as whole milliseconds since 1970: small, and sortable anywhere."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:  # noqa: ARG002
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a moment without a time zone cannot be stored")
+        return round(value.timestamp() * 1000)
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        return None if value is None else datetime.fromtimestamp(value / 1000, UTC)
+
+
+def _moment(*, nullable: bool = False, index: bool = False) -> Any:
+    if nullable:
+        return Field(default=None, sa_type=UtcTime, nullable=True, index=index)
+    return Field(sa_type=UtcTime, nullable=False, index=index)
+
+
+def _json(default: Any) -> Any:
+    return Field(default_factory=default, sa_type=JSON, nullable=False)
+
+
+# What comes in
+
+
+class Feed(SQLModel, table=True):
+    """A source that is asked again and again; `outcome` tells of the last fetch in a sentence."""
+
+    __tablename__ = "feed"
+    id: int | None = Field(default=None, primary_key=True)
+    url: str = Field(unique=True)
+    kind: str
+    title: str = ""
+    etag: str = ""
+    last_modified: str = ""
+    next_fetch_at: datetime = _moment(index=True)
+    leased_until: datetime | None = _moment(nullable=True)
+    failures: int = 0
+    checked_at: datetime | None = _moment(nullable=True)
+    changed_at: datetime | None = _moment(nullable=True)
+    outcome: str = ""
+    added_at: datetime = _moment()
+
+
+class Paper(SQLModel, table=True):
+    """The work, whatever its version. `key` is the id that users meet, `id` ours.
+
+    `announced_day` is the listing day of the first announcement that was no replacement,
+    `announced_at` when we recorded it; both empty while only replacements were seen.
+    """
+
+    __tablename__ = "paper"
+    id: int | None = Field(default=None, primary_key=True)
+    key: str = Field(unique=True)
+    version: int = 1
+    title: str
+    abstract: str = ""
+    authors: list[str] = _json(list)
+    categories: list[str] = _json(list)
+    url: str
+    pdf_url: str | None = None
+    doi: str | None = None
+    journal: str | None = None
+    licence: str | None = None
+    announced_day: date | None = Field(default=None, index=True)
+    announced_at: datetime | None = _moment(nullable=True)
+    updated_at: datetime = _moment()
+
+
+class PaperAlias(SQLModel, table=True):
+    """Another id of the same work: a DOI, a version-free link, a feed's own id."""
+
+    __tablename__ = "paper_alias"
+    alias: str = Field(primary_key=True)
+    paper_id: int = Field(foreign_key="paper.id", index=True)
+
+
+class Announcement(SQLModel, table=True):
+    __tablename__ = "announcement"
+    paper_id: int = Field(foreign_key="paper.id", primary_key=True)
+    day: date = Field(primary_key=True)
+    kind: str = Field(primary_key=True)
+    feed_id: int | None = Field(
+        default=None, sa_column=Column(ForeignKey("feed.id", ondelete="SET NULL"))
+    )
+    recorded_at: datetime = _moment()
+    __table_args__ = (Index("ix_announcement_day", "day"),)
+
+
+class Upvotes(SQLModel, table=True):
+    """A source's count of votes for a paper, as it stood on a day."""
+
+    __tablename__ = "upvotes"
+    paper_id: int = Field(foreign_key="paper.id", primary_key=True)
+    source: str = Field(primary_key=True)
+    day: date = Field(primary_key=True)
+    count: int
+    __table_args__ = (Index("ix_upvotes_day", "day"),)
+
+
+# Who reads
+
+
+class Subscriber(SQLModel, table=True):
+    """A reader. `status` is pending, active, paused or removed.
+
+    `email_key` is the address in the form in which two spellings of it are equal.
+    `topics` is [[text, weight], …], `categories` [[code, weight], …]. `send_at` is HH:MM in
+    `timezone`. `link_epoch` is raised to revoke every link mailed so far.
+    """
+
+    __tablename__ = "subscriber"
+    id: int | None = Field(default=None, primary_key=True)
+    email: str
+    email_key: str = Field(unique=True)
+    name: str = ""
+    status: str = "pending"
+    topics: list[Any] = _json(list)
+    categories: list[Any] = _json(list)
+    authors: list[str] = _json(list)
+    muted: list[str] = _json(list)
+    min_score: float | None = None
+    per_digest: int = 10
+    frequency: str = "daily"
+    send_at: str = "07:00"
+    timezone: str = "UTC"
+    paused_until: date | None = None
+    next_digest_at: datetime | None = _moment(nullable=True, index=True)
+    profile_changed_at: datetime = _moment()
+    created_at: datetime = _moment()
+    confirmed_at: datetime | None = _moment(nullable=True)
+    link_epoch: int = 0
+
+
+class Feedback(SQLModel, table=True):
+    """One reader's last word on one paper: 1 up, -1 down, 0 taken back. `source` says through
+    which door it came: mail, web, cli, seed."""
+
+    __tablename__ = "feedback"
+    subscriber_id: int = Field(foreign_key="subscriber.id", primary_key=True, ondelete="CASCADE")
+    paper_id: int = Field(foreign_key="paper.id", primary_key=True, index=True)
+    vote: int
+    source: str
+    voted_at: datetime = _moment()
+
+
+class Suppression(SQLModel, table=True):
+    """An address that gets no mail: `address_hash` is keyed, `email` is empty after an erasure."""
+
+    __tablename__ = "suppression"
+    address_hash: str = Field(primary_key=True)
+    reason: str
+    email: str | None = None
+    created_at: datetime = _moment()
+
+
+# What is learned
+
+
+class StoredSpace(SQLModel, table=True):
+    """A fitted feature space; the newest one is in use, older ones go."""
+
+    __tablename__ = "feature_space"
+    version: str = Field(primary_key=True)
+    documents: int
+    fitted_at: datetime = _moment()
+    data: bytes
+
+
+class StoredRanker(SQLModel, table=True):
+    """A subscriber's trained model. `fingerprint` is of all that it was trained on."""
+
+    __tablename__ = "ranker"
+    subscriber_id: int = Field(foreign_key="subscriber.id", primary_key=True, ondelete="CASCADE")
+    fingerprint: str
+    trained_at: datetime = _moment()
+    data: bytes
+
+
+# What goes out
+
+
+class Edition(SQLModel, table=True):
+    """What all digests of a listing day share, frozen with the first of them."""
+
+    __tablename__ = "edition"
+    day: date = Field(primary_key=True)
+    created_at: datetime = _moment()
+    trending: list[Any] = _json(list)
+
+
+class EditionPaper(SQLModel, table=True):
+    """A paper as the digests of a day show it, frozen when it is first picked."""
+
+    __tablename__ = "edition_paper"
+    day: date = Field(foreign_key="edition.day", primary_key=True)
+    paper_id: int = Field(foreign_key="paper.id", primary_key=True)
+    card: dict[str, Any] = _json(dict)
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+
+class Digest(SQLModel, table=True):
+    """One subscriber's digest of one listing day; (subscriber, day) is what makes it one."""
+
+    __tablename__ = "digest"
+    id: int | None = Field(default=None, primary_key=True)
+    subscriber_id: int = Field(foreign_key="subscriber.id", ondelete="CASCADE")
+    day: date
+    since: date
+    candidates: int
+    created_at: datetime = _moment()
+    __table_args__ = (UniqueConstraint("subscriber_id", "day"),)
+
+
+class Pick(SQLModel, table=True):
+    """A paper in a digest; also the record that keeps a paper from being sent twice.
+
+    `reasons` is what the ranker said, `sentence` the index of the abstract's marked sentence.
+    """
+
+    __tablename__ = "pick"
+    digest_id: int = Field(foreign_key="digest.id", primary_key=True, ondelete="CASCADE")
+    position: int = Field(primary_key=True)
+    subscriber_id: int = Field(foreign_key="subscriber.id", ondelete="CASCADE")
+    paper_id: int = Field(foreign_key="paper.id")
+    score: float
+    exploring: bool = False
+    sentence: int | None = None
+    reasons: list[Any] = _json(list)
+    __table_args__ = (
+        UniqueConstraint("subscriber_id", "paper_id"),
+        {"sqlite_with_rowid": False},
+    )
+
+
+class OutboxMessage(SQLModel, table=True):
+    """A mail on its way. `status` is queued, sending, sent, deferred, failed, cancelled.
+
+    `kind` is digest, confirm or link (a fresh preferences link). `sending` is committed right
+    before DATA: a row found so after a crash is in doubt, is sent once more under the same
+    Message-ID, and `in_doubt` stays as the mark of it. The address is read from the subscriber
+    right before sending.
+    """
+
+    __tablename__ = "outbox"
+    id: int | None = Field(default=None, primary_key=True)
+    kind: str
+    subscriber_id: int = Field(foreign_key="subscriber.id", ondelete="CASCADE")
+    digest_id: int | None = Field(
+        default=None, foreign_key="digest.id", unique=True, ondelete="CASCADE"
+    )
+    status: str = "queued"
+    priority: int = 5
+    due_at: datetime = _moment()
+    leased_by: str | None = None
+    leased_until: datetime | None = _moment(nullable=True)
+    tries: int = 0
+    in_doubt: bool = False
+    created_at: datetime = _moment()
+    sent_at: datetime | None = _moment(nullable=True)
+    response: str = ""
+    __table_args__ = (Index("ix_outbox_status_due_at", "status", "priority", "due_at"),)

@@ -1,0 +1,185 @@
+"""Settings from a TOML file, overridden by DIGEST_SECTION__KEY from the environment."""
+
+import os
+import tomllib
+from email.utils import parseaddr
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from digest.errors import SettingsError
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Database(Section):
+    url: str = "sqlite:///data/digest.db"
+
+
+class Web(Section):
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=0, le=65535)
+    base_url: str = "http://localhost:8000"
+    secret: SecretStr = SecretStr("")
+    previous_secrets: tuple[SecretStr, ...] = ()
+
+    @field_validator("base_url")
+    @classmethod
+    def _http(cls, value: str) -> str:
+        if not value.startswith(("http://", "https://")):
+            raise ValueError("expected an address that begins with http:// or https://")
+        return value.rstrip("/")
+
+    @field_validator("secret")
+    @classmethod
+    def _long(cls, value: SecretStr) -> SecretStr:
+        if 0 < len(value.get_secret_value()) < 32:
+            raise ValueError("expected at least 32 characters (`digest init` writes a fresh one)")
+        return value
+
+
+class Smtp(Section):
+    host: str = "localhost"
+    port: int = Field(25, ge=1, le=65535)
+    security: Literal["none", "starttls", "tls"] = "none"
+    username: str = ""
+    password: SecretStr = SecretStr("")
+    connections: int = Field(4, ge=1, le=100)
+    timeout: float = Field(60, gt=0)
+    ca_file: Path | None = None
+
+    @model_validator(mode="after")
+    def _no_password_in_the_clear(self) -> Self:
+        if self.username and self.security == "none" and self.host not in LOOPBACK:
+            raise ValueError(
+                "smtp.security: expected starttls or tls, since smtp.username is set and"
+                f" {self.host} is not this machine: the password would travel unencrypted"
+            )
+        return self
+
+
+class Mail(Section):
+    sender: str = "Paper Digest <digest@localhost>"
+    reply_to: str = ""
+    postal_address: str = ""
+    dkim_domain: str = ""
+    dkim_selector: str = ""
+    dkim_key_file: Path | None = None
+
+    @field_validator("sender", "reply_to")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        if value and "@" not in parseaddr(value)[1]:
+            raise ValueError("expected an address such as 'Paper Digest <digest@example.org>'")
+        return value
+
+    @model_validator(mode="after")
+    def _dkim_whole(self) -> Self:
+        given = [bool(self.dkim_domain), bool(self.dkim_selector), self.dkim_key_file is not None]
+        if any(given) and not all(given):
+            raise ValueError(
+                "mail.dkim_domain, mail.dkim_selector and mail.dkim_key_file:"
+                " expected all three or none"
+            )
+        return self
+
+
+class Feeds(Section):
+    contact: str = ""
+    interval_minutes: int = Field(30, ge=5, le=1440)
+    timeout: float = Field(60, gt=0)
+    max_megabytes: float = Field(20, gt=0)
+
+
+class Ranking(Section):
+    solver: Literal["newton", "sklearn"] = "newton"
+
+
+class Engine(Section):
+    kind: Literal["local", "postgres"] = "local"
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(
+        env_prefix="DIGEST_", env_nested_delimiter="__", extra="forbid", frozen=True
+    )
+
+    database: Database = Database()
+    web: Web = Web()
+    smtp: Smtp = Smtp()
+    mail: Mail = Mail()
+    feeds: Feeds = Feeds()
+    ranking: Ranking = Ranking()
+    engine: Engine = Engine()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return env_settings, init_settings
+
+
+def load(path: Path | None = None) -> Settings:
+    """Reads `path`, else $DIGEST_CONFIG, else ./config.toml, else the built-in defaults.
+
+    Raises SettingsError with the name of each wrong setting and what was expected.
+    """
+    source = path or _default_path()
+    values: dict[str, Any] = {}
+    if source is not None:
+        try:
+            values = tomllib.loads(source.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise SettingsError(f"cannot read {source}: {error.strerror}") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise SettingsError(f"{source} is not valid TOML: {error}") from error
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        where = str(source) if source else "environment"
+        raise SettingsError("\n".join(_problems(error, where))) from error
+
+
+def _default_path() -> Path | None:
+    named = os.environ.get("DIGEST_CONFIG")
+    if named:
+        return Path(named)
+    here = Path("config.toml")
+    return here if here.exists() else None
+
+
+def _problems(error: ValidationError, where: str) -> list[str]:
+    lines = []
+    for problem in error.errors():
+        name = ".".join(str(part) for part in problem["loc"])
+        env = f"DIGEST_{name.replace('.', '__').upper()}"
+        place = env if env in os.environ else where
+        if problem["type"] == "extra_forbidden":
+            lines.append(f"{place}: {name}: there is no such setting")
+            continue
+        message = problem["msg"].removeprefix("Value error, ")
+        given = problem["input"]
+        shown = f" (got {given!r})" if isinstance(given, int | float | str) else ""
+        if "secret" in name or "password" in name:
+            shown = ""
+        lines.append(f"{place}: {name}: {message}{shown}")
+    return lines

@@ -1,0 +1,140 @@
+"""What all tests share: an application on a fresh database, a clock moved by hand, a real mailbox,
+and three people: one confirmed, one paused, one a stranger."""
+
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from pathlib import Path
+
+import pytest
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP, Envelope, Session
+
+from digest.app import App, open_app
+from digest.models import Subscriber
+from digest.settings import Settings
+
+MORNING = datetime(2026, 11, 18, 9, 0, tzinfo=UTC)  # a Wednesday
+
+
+@dataclass
+class Clock:
+    """Stands still until a test moves it."""
+
+    moment: datetime = MORNING
+
+    def __call__(self) -> datetime:
+        return self.moment
+
+    def forward(self, **by: float) -> datetime:
+        self.moment += timedelta(**by)
+        return self.moment
+
+
+@dataclass
+class Mailbox:
+    """A real SMTP server on loopback that keeps what it is given."""
+
+    envelopes: list[Envelope] = field(default_factory=list)
+    port: int = 0
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
+        self.envelopes.append(envelope)
+        return "250 2.0.0 kept"
+
+    @property
+    def messages(self) -> list[EmailMessage]:
+        return [
+            message_from_bytes(bytes(envelope.content or b""), policy=policy.default)  # type: ignore[misc]
+            for envelope in self.envelopes
+        ]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def mailbox() -> Iterator[Mailbox]:
+    box = Mailbox(port=free_port())
+    controller = Controller(box, hostname="127.0.0.1", port=box.port)
+    controller.start()
+    yield box
+    controller.stop()
+
+
+@pytest.fixture
+def settings(tmp_path: Path, mailbox: Mailbox) -> Settings:
+    return Settings.model_validate(
+        {
+            "database": {"url": f"sqlite:///{tmp_path}/digest.db"},
+            "web": {"secret": "s" * 40, "base_url": "http://digest.test"},
+            "smtp": {"host": "127.0.0.1", "port": mailbox.port, "connections": 2, "timeout": 5},
+            "mail": {
+                "sender": "Paper Digest <digest@digest.test>",
+                "postal_address": "1 Library Lane, Bookham",
+            },
+        }
+    )
+
+
+@pytest.fixture
+def app(settings: Settings, clock: Clock) -> Iterator[App]:
+    with open_app(settings, clock) as opened:
+        yield opened
+
+
+def _person(app: App, email: str, **values: object) -> Subscriber:
+    now = app.now()
+    person = Subscriber(
+        email=email,
+        email_key=email.casefold(),
+        profile_changed_at=now,
+        created_at=now,
+        **values,
+    )
+    with app.db.write() as session:
+        session.add(person)
+    return person
+
+
+@pytest.fixture
+def ada(app: App) -> Subscriber:
+    """Confirmed, interested in generating images, due since an hour ago."""
+    return _person(
+        app,
+        "ada@reader.test",
+        name="Ada",
+        status="active",
+        topics=[["diffusion models for image generation", 1.0]],
+        categories=[["cs.CV", 1.0]],
+        confirmed_at=app.now(),
+        next_digest_at=app.now() - timedelta(hours=1),
+    )
+
+
+@pytest.fixture
+def pia(app: App) -> Subscriber:
+    """Paused: confirmed once, but wants no mail now."""
+    return _person(
+        app,
+        "pia@reader.test",
+        name="Pia",
+        status="paused",
+        topics=[["galaxy surveys", 1.0]],
+        confirmed_at=app.now(),
+    )
+
+
+STRANGER = "sam@stranger.test"
