@@ -139,7 +139,8 @@ class Subscriber(SQLModel, table=True):
 
     `email_key` is the address in the form in which two spellings of it are equal.
     `topics` is [[text, weight], …], `categories` [[code, weight], …]. `send_at` is HH:MM in
-    `timezone`. `link_epoch` is raised to revoke every link mailed so far.
+    `timezone`. `revision` is raised with every change of profile or vote, so that a ranker trained
+    at an older one is known to be stale. `link_epoch` is raised to revoke every link mailed so far.
     """
 
     __tablename__ = "subscriber"
@@ -159,7 +160,7 @@ class Subscriber(SQLModel, table=True):
     timezone: str = "UTC"
     paused_until: date | None = None
     next_digest_at: datetime | None = _moment(nullable=True, index=True)
-    profile_changed_at: datetime = _moment()
+    revision: int = 0
     created_at: datetime = _moment()
     confirmed_at: datetime | None = _moment(nullable=True)
     link_epoch: int = 0
@@ -201,11 +202,13 @@ class StoredSpace(SQLModel, table=True):
 
 
 class StoredRanker(SQLModel, table=True):
-    """A subscriber's trained model. `fingerprint` is of all that it was trained on."""
+    """A subscriber's trained model, good while the subscriber's `revision` is still this one and
+    the method of training is still `method`."""
 
     __tablename__ = "ranker"
     subscriber_id: int = Field(foreign_key="subscriber.id", primary_key=True, ondelete="CASCADE")
-    fingerprint: str
+    revision: int
+    method: str
     trained_at: datetime = _moment()
     data: bytes
 

@@ -100,7 +100,6 @@ def _person(app: App, email: str, **values: object) -> Subscriber:
     person = Subscriber(
         email=email,
         email_key=email.casefold(),
-        profile_changed_at=now,
         created_at=now,
         **values,
     )

@@ -88,7 +88,7 @@ def upgrade() -> None:
         sa.Column("timezone", sa.String(), nullable=False),
         sa.Column("paused_until", sa.Date(), nullable=True),
         sa.Column("next_digest_at", sa.BigInteger(), nullable=True),
-        sa.Column("profile_changed_at", sa.BigInteger(), nullable=False),
+        sa.Column("revision", sa.Integer(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("confirmed_at", sa.BigInteger(), nullable=True),
         sa.Column("link_epoch", sa.Integer(), nullable=False),
@@ -183,7 +183,8 @@ def upgrade() -> None:
     op.create_table(
         "ranker",
         sa.Column("subscriber_id", sa.Integer(), nullable=False),
-        sa.Column("fingerprint", sa.String(), nullable=False),
+        sa.Column("revision", sa.Integer(), nullable=False),
+        sa.Column("method", sa.String(), nullable=False),
         sa.Column("trained_at", sa.BigInteger(), nullable=False),
         sa.Column("data", sa.LargeBinary(), nullable=False),
         sa.ForeignKeyConstraint(
