@@ -251,7 +251,8 @@ class Digest(SQLModel, table=True):
 class Pick(SQLModel, table=True):
     """A paper in a digest; also the record that keeps a paper from being sent twice.
 
-    `reasons` is what the ranker said, `sentence` the index of the abstract's marked sentence.
+    `reason` is the sentence that says why, `sentence` the index of the abstract's marked one,
+    `similar` the ids of the near-copies that this paper stands for.
     """
 
     __tablename__ = "pick"
@@ -262,7 +263,8 @@ class Pick(SQLModel, table=True):
     score: float
     exploring: bool = False
     sentence: int | None = None
-    reasons: list[Any] = _json(list)
+    similar: list[int] | None = Field(default=None, sa_type=JSON)
+    reason: str = ""
     __table_args__ = (
         UniqueConstraint("subscriber_id", "paper_id"),
         {"sqlite_with_rowid": False},

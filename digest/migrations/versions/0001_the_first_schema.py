@@ -249,7 +249,8 @@ def upgrade() -> None:
         sa.Column("score", sa.Float(), nullable=False),
         sa.Column("exploring", sa.Boolean(), nullable=False),
         sa.Column("sentence", sa.Integer(), nullable=True),
-        sa.Column("reasons", sa.JSON(), nullable=False),
+        sa.Column("similar", sa.JSON(), nullable=True),
+        sa.Column("reason", sa.String(), nullable=False),
         sa.ForeignKeyConstraint(
             ["digest_id"], ["digest.id"], name=op.f("fk_pick_digest_id"), ondelete="CASCADE"
         ),
