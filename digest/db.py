@@ -13,7 +13,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlmodel import Session
 
 from digest.errors import DatabaseError, SettingsError
@@ -33,7 +33,10 @@ class Db:
             raise SettingsError("database.url: expected an SQLAlchemy database address") from error
         self.file = sqlite_file(url)
         if self.file is not None:
-            self.file.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                self.file.parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise DatabaseError(f"cannot make the folder of {self.file}: {error}") from error
         self.engine = _engine(url)
         self._writing = self.engine.execution_options(immediate=True)
 
@@ -121,7 +124,7 @@ def upgrade(db: Db) -> None:
             f"the database at {db.url.render_as_string()} was written by a newer version of"
             " this program: install that version, or restore a backup made before it"
         ) from error
-    except OperationalError as error:
+    except DBAPIError as error:
         raise DatabaseError(f"cannot open {db.url.render_as_string()}: {error.orig}") from error
 
 

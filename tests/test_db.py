@@ -1,0 +1,160 @@
+"""The database: migrations that equal the models, transactions, and locks between processes."""
+
+import sqlite3
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import text
+from sqlmodel import select
+
+from digest.db import Db, schema_is_current, sqlite_file, upgrade
+from digest.errors import DatabaseError, SettingsError
+from digest.models import Feed, metadata
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "digest.db"
+
+
+@pytest.fixture
+def db(file: Path) -> Db:
+    return Db(f"sqlite:///{file}")
+
+
+def feed(url: str) -> Feed:
+    now = datetime(2026, 11, 18, 9, 0, 0, 123_000, tzinfo=UTC)
+    return Feed(url=url, kind="arxiv-rss", next_fetch_at=now, added_at=now)
+
+
+def test_migrations_from_nothing_make_what_the_models_say(db: Db) -> None:
+    upgrade(db)
+    with db.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, metadata) == []
+
+
+def test_an_upgrade_can_be_repeated_and_keeps_the_data(db: Db) -> None:
+    assert not schema_is_current(db)
+    upgrade(db)
+    with db.write() as session:
+        session.add(feed("https://feed.test/rss"))
+    upgrade(db)
+    assert schema_is_current(db)
+    with db.read() as session:
+        assert session.exec(select(Feed.url)).all() == ["https://feed.test/rss"]
+
+
+def test_a_newer_schema_stops_the_start_and_says_what_to_do(db: Db) -> None:
+    upgrade(db)
+    with db.connect() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(DatabaseError, match="newer version.*install that version"):
+        upgrade(db)
+
+
+def test_a_file_that_is_no_database_is_named(db: Db, file: Path) -> None:
+    file.write_text("Dear diary, " * 100)
+    with pytest.raises(DatabaseError, match="digest.db"):
+        upgrade(db)
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    shut = tmp_path / "shut"
+    shut.mkdir()
+    (shut / "digest.db").mkdir()  # works for root too, whom no file mode stops
+    with pytest.raises(DatabaseError, match="cannot open"):
+        upgrade(Db(f"sqlite:///{shut}/digest.db"))
+
+
+def test_a_folder_that_cannot_be_made_is_named(file: Path) -> None:
+    file.write_text("in the way")
+    with pytest.raises(DatabaseError, match="cannot make the folder"):
+        Db(f"sqlite:///{file}/digest.db")
+
+
+def test_a_wrong_address_names_the_setting() -> None:
+    with pytest.raises(SettingsError, match=r"database\.url"):
+        Db("digest.db")
+
+
+def test_a_failed_write_leaves_nothing(db: Db) -> None:
+    upgrade(db)
+    with pytest.raises(ZeroDivisionError), db.write() as session:
+        session.add(feed("https://feed.test/rss"))
+        session.flush()
+        _ = 1 / 0
+    with db.read() as session:
+        assert session.exec(select(Feed)).all() == []
+
+
+def test_a_writer_holds_the_database_from_its_first_moment(db: Db, file: Path) -> None:
+    upgrade(db)
+    with db.write() as session:
+        session.exec(select(Feed)).all()
+        other = sqlite3.connect(file, timeout=0, isolation_level=None)
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            other.execute("BEGIN IMMEDIATE")
+        other.close()
+
+
+def test_a_reader_sees_one_state_while_a_writer_writes(db: Db) -> None:
+    upgrade(db)
+    with db.read() as reader:
+        assert reader.exec(select(Feed)).all() == []
+        with db.write() as writer:
+            writer.add(feed("https://feed.test/rss"))
+        assert reader.exec(select(Feed)).all() == []
+
+
+def test_moments_come_back_as_they_went_in(db: Db) -> None:
+    upgrade(db)
+    with db.write() as session:
+        session.add(feed("https://feed.test/rss"))
+    with db.read() as session:
+        assert session.exec(select(Feed.added_at)).one() == feed("x").added_at
+
+
+def test_a_broken_reference_is_refused(db: Db) -> None:
+    upgrade(db)
+    with pytest.raises(Exception, match="FOREIGN KEY"), db.connect() as connection:
+        connection.execute(text("INSERT INTO paper_alias (alias, paper_id) VALUES ('a', 7)"))
+
+
+HOLDER = """
+import sys
+from digest.db import Db
+with Db(sys.argv[1]).exclusive("service") as held:
+    print(held, flush=True)
+    sys.stdin.readline()
+"""
+
+
+def test_a_lock_keeps_a_second_process_out_until_the_first_dies(db: Db) -> None:
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, db.url.render_as_string()],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "True\n"
+    with db.exclusive("service") as held:
+        assert not held
+    with db.exclusive("something else") as held:
+        assert held
+    holder.kill()
+    holder.communicate()
+    with db.exclusive("service") as held:
+        assert held
+
+
+def test_the_file_behind_an_address_is_known_only_for_sqlite() -> None:
+    assert sqlite_file("sqlite:///data/digest.db") == Path("data/digest.db")
+    assert sqlite_file("sqlite://") is None
+    assert sqlite_file("postgresql+psycopg://u@h/d") is None
