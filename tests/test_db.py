@@ -54,13 +54,13 @@ def test_a_newer_schema_stops_the_start_and_says_what_to_do(db: Db) -> None:
     upgrade(db)
     with db.connect() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-    with pytest.raises(DatabaseError, match="newer version.*install that version"):
+    with pytest.raises(DatabaseError, match=r"newer version.*install that version"):
         upgrade(db)
 
 
 def test_a_file_that_is_no_database_is_named(db: Db, file: Path) -> None:
     file.write_text("Dear diary, " * 100)
-    with pytest.raises(DatabaseError, match="digest.db"):
+    with pytest.raises(DatabaseError, match=r"digest\.db"):
         upgrade(db)
 
 

@@ -83,7 +83,7 @@ def test_a_wrong_value_of_the_environment_is_named_as_such(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("DIGEST_SMTP__PORT", "many")
-    with pytest.raises(SettingsError, match="DIGEST_SMTP__PORT: smtp.port"):
+    with pytest.raises(SettingsError, match=r"DIGEST_SMTP__PORT: smtp\.port"):
         load()
 
 
