@@ -1,0 +1,76 @@
+"""The links that mails carry, and how a vote link says which pick and which way."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from digest.tokens import InvalidToken, Purpose, Tokens
+
+Vote = Literal["up", "down"]
+
+_LETTER: dict[Vote, str] = {"up": "u", "down": "d"}
+_VOTE: dict[str, Vote] = {letter: vote for vote, letter in _LETTER.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Bearer:
+    """Whose links they are, since when, and of which digest.
+
+    `since` is the moment the mail was made, not the one it is sent: made again, a mail has the
+    same links.
+    """
+
+    subscriber_id: int
+    epoch: int
+    since: datetime
+    digest_id: int = 0
+
+
+class Links:
+    """The addresses of the pages under `base_url` that a mail's reader may open."""
+
+    def __init__(self, base_url: str, tokens: Tokens) -> None:
+        self._base_url = base_url
+        self._tokens = tokens
+
+    def votes(self, bearer: Bearer) -> Callable[[int, Vote], str]:
+        """Gives the link for (position, vote). All links of a digest share one signature."""
+        stem = self._url("vote", "vote", bearer, bearer.digest_id)
+        return lambda position, vote: f"{stem}.{position}{_LETTER[vote]}"
+
+    def view(self, bearer: Bearer) -> str:
+        return self._url("digests", "view", bearer, bearer.digest_id)
+
+    def preferences(self, bearer: Bearer) -> str:
+        return self._url("preferences", "preferences", bearer)
+
+    def unsubscribe(self, bearer: Bearer) -> str:
+        return self._url("unsubscribe", "unsubscribe", bearer)
+
+    def one_click(self, bearer: Bearer) -> str:
+        return self._url("one-click", "one-click", bearer)
+
+    def confirm(self, bearer: Bearer) -> str:
+        return self._url("confirm", "confirm", bearer)
+
+    def _url(self, path: str, purpose: Purpose, bearer: Bearer, subject: int = 0) -> str:
+        token = self._tokens.sign(
+            purpose, bearer.subscriber_id, bearer.epoch, bearer.since, subject
+        )
+        return f"{self._base_url}/{path}/{token}"
+
+
+def split_vote(token: str) -> tuple[str, int, Vote]:
+    """A vote link's last part as the signed token, the pick's position and the vote.
+
+    The signature does not cover position and vote: the token proves whose digest it is, and
+    whoever may vote on one of its picks may vote on all. Raises InvalidToken.
+    """
+    signed, _, suffix = token.rpartition(".")
+    position, vote = suffix[:-1], _VOTE.get(suffix[-1:])
+    if not signed or vote is None or not (position.isascii() and position.isdigit()):
+        raise InvalidToken
+    if len(position) > 3:
+        raise InvalidToken
+    return signed, int(position), vote
