@@ -1,0 +1,118 @@
+"""Votes: recording them, taking them back, and reading them in bulk for training."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import update
+from sqlmodel import Session, col, select
+
+from digest.errors import InputError, NotFound
+from digest.models import Feedback, Paper, PaperAlias, Subscriber
+
+VOTES = {"up": 1, "down": -1, "none": 0}
+WORDS = {value: word for word, value in VOTES.items()}
+
+_ARXIV = re.compile(r"(?:arxiv:)?(\d{4}\.\d{4,5}|[a-z-]+(?:\.[a-z]{2})?/\d{7})(?:v\d+)?", re.I)
+_BUNDLE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Voted:
+    """A paper a reader voted on; `vote` is up or down."""
+
+    paper: Paper
+    vote: str
+    voted_at: datetime
+
+
+def record(
+    session: Session,
+    subscriber_id: int,
+    paper_id: int,
+    vote: str,
+    *,
+    source: str,
+    now: datetime,
+) -> bool:
+    """Makes `vote` (up, down, none) the reader's last word on the paper, within the caller's
+    transaction. Whether that changed anything: the same vote again does not.
+
+    `source` is the door: mail, web, cli or seed. Raises NotFound where the reader is gone.
+    """
+    if vote not in VOTES:
+        raise InputError(f"{vote!r} is not a vote; expected up, down or none")
+    # One statement that also takes the row's lock, so that two votes at once follow each other.
+    raised = session.connection().execute(
+        update(Subscriber)
+        .where(col(Subscriber.id) == subscriber_id)
+        .values(revision=col(Subscriber.revision) + 1)
+    )
+    if raised.rowcount == 0:
+        raise NotFound("there is no such subscriber any more")
+    held = session.get(Feedback, (subscriber_id, paper_id))
+    if held is None:
+        held = Feedback(
+            subscriber_id=subscriber_id, paper_id=paper_id, vote=0, source=source, voted_at=now
+        )
+    elif held.vote == VOTES[vote]:
+        return False
+    changed = held.vote != VOTES[vote]
+    held.vote, held.source, held.voted_at = VOTES[vote], source, now
+    session.add(held)
+    return changed
+
+
+def vote_of(session: Session, subscriber_id: int, paper_id: int) -> str:
+    """The reader's last word on the paper: up, down or none."""
+    held = session.get(Feedback, (subscriber_id, paper_id))
+    return WORDS[held.vote] if held else "none"
+
+
+def votes(session: Session, subscriber_id: int) -> list[Voted]:
+    """The votes that stand, newest first."""
+    rows = session.exec(
+        select(Paper, Feedback)
+        .join(Feedback, col(Feedback.paper_id) == col(Paper.id))
+        .where(Feedback.subscriber_id == subscriber_id, Feedback.vote != 0)
+        .order_by(col(Feedback.voted_at).desc(), col(Paper.id))
+    )
+    return [Voted(paper, WORDS[held.vote], held.voted_at) for paper, held in rows]
+
+
+def training_set(
+    session: Session, subscriber_ids: Iterable[int]
+) -> dict[int, list[tuple[int, int]]]:
+    """Of each subscriber who voted, (paper id, vote) pairs by paper; 1 is up, -1 down, 0 a vote
+    that was taken back."""
+    wanted = sorted(subscriber_ids)
+    table = Feedback.__table__.c  # type: ignore[attr-defined]
+    pairs: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    for start in range(0, len(wanted), _BUNDLE):
+        rows = session.connection().execute(
+            select(table.subscriber_id, table.paper_id, table.vote)
+            .where(table.subscriber_id.in_(wanted[start : start + _BUNDLE]))
+            .order_by(table.subscriber_id, table.paper_id)
+        )
+        for subscriber_id, paper_id, vote in rows:
+            pairs[subscriber_id].append((paper_id, vote))
+    return dict(pairs)
+
+
+def find_paper(session: Session, text: str) -> Paper:
+    """The paper of an id, or of another id of the same work; an arXiv id may come bare or with
+    its version. Raises NotFound."""
+    arxiv = _ARXIV.fullmatch(text.strip())
+    key = f"arxiv:{arxiv[1]}" if arxiv else text.strip()
+    paper = session.exec(select(Paper).where(Paper.key == key)).first()
+    if paper is None:
+        paper = session.exec(
+            select(Paper)
+            .join(PaperAlias, col(PaperAlias.paper_id) == col(Paper.id))
+            .where(PaperAlias.alias == key)
+        ).first()
+    if paper is None:
+        raise NotFound(f"there is no paper {key!r} here; ids look like arxiv:2512.01234")
+    return paper

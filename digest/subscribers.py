@@ -1,0 +1,350 @@
+"""The life of a subscription: add, sign up, confirm, edit, pause, resume, remove, erase."""
+
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime, time, timedelta
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import func, update
+from sqlmodel import Session, col, select
+
+from digest import feedback
+from digest.changes import Address, Changes, parse_address
+from digest.errors import InputError, NotFound
+from digest.mail import outbox
+from digest.models import OutboxMessage, Subscriber, Suppression
+from digest.schedule import next_due, parse_zone
+from digest.tokens import LIFETIME
+
+if TYPE_CHECKING:
+    from digest.app import App
+
+UNCONFIRMED_FOR = LIFETIME["confirm"] or timedelta(hours=48)
+# Whoever knows an address can ask us to write to it: how often we do is bounded.
+LETTERS_APART = timedelta(minutes=10)
+LETTERS_A_DAY = 3
+
+_SCHEDULE = {"frequency", "send_at", "timezone"}
+_TASTE = {"topics", "categories", "authors", "muted"}
+
+
+def add(app: "App", email: str, changes: Changes, likes: Sequence[str] = ()) -> Subscriber:
+    """A confirmed subscriber by the operator's word; `likes` are ids of papers, voted up.
+
+    Raises InputError where the address is there already, gets no mail, or ended its
+    subscription; NotFound for an unknown paper.
+    """
+    address, values, now = parse_address(email), changes.checked(), app.now()
+    with app.db.write() as session:
+        refuse_unwanted(app, session, address)
+        person = _by_key(session, address.key)
+        if person is None:
+            person = _new(address, now)
+        elif person.status != "pending":
+            raise InputError(f"{person.email} is subscribed already: `digest subscribers edit`")
+        _apply(person, values)
+        _activate(person, now)
+        session.add(person)
+        session.flush()
+        for like in likes:
+            paper = feedback.find_paper(session, like)
+            feedback.record(session, _id(person), _id(paper), "up", source="seed", now=now)
+        session.refresh(person)
+    return person
+
+
+def refuse_unwanted(app: "App", session: Session, address: Address) -> None:
+    """Raises InputError where only the person (or, after a bounce or a complaint, the operator)
+    may let mail go to the address again."""
+    reason = suppressed(app, session, address.key)
+    if reason == "erased":
+        raise InputError(
+            f"{address.email} was erased: only the person's own new sign-up brings it back"
+        )
+    if reason is not None:
+        raise InputError(
+            f"{address.email} gets no mail ({reason}): `digest suppressions remove` lifts that"
+        )
+    person = _by_key(session, address.key)
+    if person is not None and _has_ended(person):
+        raise InputError(
+            f"{address.email} ended the subscription: only the person's own new sign-up brings"
+            " it back"
+        )
+
+
+def suppressed(app: "App", session: Session, email_key: str) -> str | None:
+    """Why the address gets no mail (bounce, complaint, erased …), or None."""
+    hashes = app.tokens.address_hashes(email_key)
+    return session.exec(
+        select(Suppression.reason).where(col(Suppression.address_hash).in_(hashes))
+    ).first()
+
+
+def subscribe(app: "App", email: str, changes: Changes) -> None:
+    """A visitor's sign-up: the wishes wait until the address is confirmed by mail.
+
+    Says the same for every address, known or not. Someone subscribed already gets a link to the
+    preferences instead, and nothing is changed. Raises InputError for what is no address.
+    """
+    address, values, now = parse_address(email), changes.checked(), app.now()
+    with app.db.write() as session:
+        if suppressed(app, session, address.key) not in (None, "erased"):
+            return
+        person = _by_key(session, address.key) or _new(address, now)
+        if person.status in ("pending", "removed"):
+            person.status = "pending"
+            _apply(person, values)
+        session.add(person)
+        session.flush()
+        _write_to(session, person, now)
+
+
+def request_link(app: "App", email: str) -> None:
+    """Mails a fresh link to the preferences; says the same for every address."""
+    address, now = parse_address(email), app.now()
+    with app.db.write() as session:
+        person = _by_key(session, address.key)
+        if person is None or suppressed(app, session, address.key) is not None:
+            return
+        if person.status != "removed":
+            _write_to(session, person, now)
+
+
+def _write_to(session: Session, person: Subscriber, now: datetime) -> None:
+    recent = session.exec(
+        select(func.count(), func.max(OutboxMessage.created_at))
+        .select_from(OutboxMessage)
+        .where(
+            OutboxMessage.subscriber_id == person.id,
+            col(OutboxMessage.kind).in_(("confirm", "link")),
+            OutboxMessage.created_at > now - timedelta(days=1),
+        )
+    ).one()
+    letters, last = recent
+    if letters >= LETTERS_A_DAY or (last is not None and last > now - LETTERS_APART):
+        return
+    if person.status == "pending":
+        outbox.enqueue(session, "confirm", _id(person), now)
+    else:
+        outbox.enqueue(session, "link", _id(person), now)
+
+
+def confirm(app: "App", subscriber_id: int) -> Subscriber:
+    """Starts the subscription; once more does no harm. Raises NotFound where there is nothing to
+    confirm any more."""
+    now = app.now()
+    with app.db.write() as session:
+        person = get(session, subscriber_id)
+        if person.status == "removed":
+            raise NotFound("this subscription has ended")
+        if person.status == "pending":
+            _activate(person, now)
+            for suppression in _erasures(app, session, person.email_key):
+                session.delete(suppression)
+        session.add(person)
+    return person
+
+
+def _erasures(app: "App", session: Session, email_key: str) -> Iterable[Suppression]:
+    hashes = app.tokens.address_hashes(email_key)
+    return session.exec(
+        select(Suppression).where(
+            col(Suppression.address_hash).in_(hashes), Suppression.reason == "erased"
+        )
+    )
+
+
+def edit(app: "App", subscriber_id: int, changes: Changes) -> Subscriber:
+    """Changes what is given. Another hour, zone or frequency moves the next digest."""
+    values, now = changes.checked(), app.now()
+    with app.db.write() as session:
+        person = get(session, subscriber_id)
+        moved = any(values.get(name, kept) != kept for name, kept in _schedule_of(person))
+        _apply(person, values)
+        if moved and person.status == "active":
+            person.next_digest_at = _next_due(person, now)
+        session.add(person)
+    return person
+
+
+def pause(app: "App", subscriber_id: int, until: date | None = None) -> Subscriber:
+    """No mail before the day `until` (the reader's own), or until `resume`."""
+    with app.db.write() as session:
+        person = _running(session, subscriber_id)
+        today = app.now().astimezone(parse_zone(person.timezone)).date()
+        if until is not None and until <= today:
+            raise InputError(f"pause until {until}: expected a day after {today}")
+        person.status, person.paused_until, person.next_digest_at = "paused", until, None
+        session.add(person)
+    return person
+
+
+def resume(app: "App", subscriber_id: int) -> Subscriber:
+    """Ends a pause; the next digest comes at the next hour chosen."""
+    with app.db.write() as session:
+        person = _running(session, subscriber_id)
+        if person.status == "paused":
+            _activate(person, app.now())
+        session.add(person)
+    return person
+
+
+def end_pauses(app: "App") -> int:
+    """Ends the pauses whose last day is over, and counts them. A digest that would have been due
+    since then is due at once."""
+    now = app.now()
+    with app.db.write() as session:
+        waiting = session.exec(
+            select(Subscriber).where(
+                Subscriber.status == "paused",
+                col(Subscriber.paused_until) <= (now + timedelta(days=1)).date(),
+            )
+        ).all()
+        ended = 0
+        for person in waiting:
+            zone = parse_zone(person.timezone)
+            back = datetime.combine(person.paused_until or now.date(), time.min, zone)
+            if back <= now:
+                _activate(person, back - timedelta(seconds=1))
+                ended += 1
+            session.add(person)
+    return ended
+
+
+def remove(app: "App", subscriber_id: int) -> None:
+    """Ends the subscription and cancels its queued mail; once more does no harm.
+
+    Someone who never confirmed is erased. Only the person's own new sign-up revives either.
+    """
+    now = app.now()
+    with app.db.write() as session:
+        person = get(session, subscriber_id)
+        if person.status == "pending" and person.confirmed_at is None:
+            _erase(app, session, person, now)
+            return
+        person.status, person.paused_until, person.next_digest_at = "removed", None, None
+        session.add(person)
+        session.connection().execute(
+            update(OutboxMessage)
+            .where(
+                col(OutboxMessage.subscriber_id) == subscriber_id,
+                col(OutboxMessage.status).in_(("queued", "deferred")),
+            )
+            .values(status="cancelled")
+        )
+
+
+def erase(app: "App", subscriber_id: int) -> None:
+    """Deletes all there is about the person but a keyed hash of the address, by which an import
+    is refused."""
+    with app.db.write() as session:
+        _erase(app, session, get(session, subscriber_id), app.now())
+
+
+def _erase(app: "App", session: Session, person: Subscriber, now: datetime) -> None:
+    hashes = app.tokens.address_hashes(person.email_key)
+    kept = session.exec(
+        select(Suppression).where(col(Suppression.address_hash).in_(hashes))
+    ).first()
+    if kept is None:
+        kept = Suppression(address_hash=hashes[0], reason="erased", created_at=now)
+    kept.email = None
+    session.add(kept)
+    session.delete(person)
+
+
+def purge_unconfirmed(app: "App") -> int:
+    """Forgets, 48 hours after the last letter, those who did not confirm; returns how many.
+    Someone who had been subscribed before goes back to having ended it."""
+    since = app.now() - UNCONFIRMED_FOR
+    with app.db.write() as session:
+        lately = select(OutboxMessage.subscriber_id).where(
+            OutboxMessage.kind == "confirm", OutboxMessage.created_at > since
+        )
+        stale = session.exec(
+            select(Subscriber).where(
+                Subscriber.status == "pending",
+                Subscriber.created_at <= since,
+                col(Subscriber.id).not_in(lately),
+            )
+        ).all()
+        for person in stale:
+            if person.confirmed_at is None:
+                session.delete(person)
+            else:
+                person.status = "removed"
+                session.add(person)
+    return len(stale)
+
+
+def find(session: Session, email: str) -> Subscriber:
+    """The subscriber of an address, however it is spelt. Raises NotFound, InputError."""
+    person = _by_key(session, parse_address(email).key)
+    if person is None:
+        raise NotFound(f"there is no subscriber {email.strip()}")
+    return person
+
+
+def get(session: Session, subscriber_id: int) -> Subscriber:
+    """Raises NotFound where the subscriber was erased."""
+    person = session.get(Subscriber, subscriber_id)
+    if person is None:
+        raise NotFound("there is no such subscriber any more")
+    return person
+
+
+def listing(session: Session, status: str | None = None) -> list[Subscriber]:
+    """All subscribers by address, or those of one status."""
+    query = select(Subscriber).order_by(col(Subscriber.email_key))
+    if status is not None:
+        query = query.where(Subscriber.status == status)
+    return list(session.exec(query))
+
+
+def _by_key(session: Session, key: str) -> Subscriber | None:
+    return session.exec(select(Subscriber).where(Subscriber.email_key == key)).first()
+
+
+def _running(session: Session, subscriber_id: int) -> Subscriber:
+    person = get(session, subscriber_id)
+    if person.status not in ("active", "paused"):
+        state = "is not confirmed yet" if person.status == "pending" else "has ended"
+        raise InputError(f"the subscription of {person.email} {state}")
+    return person
+
+
+def _new(address: Address, now: datetime) -> Subscriber:
+    return Subscriber(email=address.email, email_key=address.key, created_at=now)
+
+
+def _has_ended(person: Subscriber) -> bool:
+    """Also where a new sign-up after it still waits for the confirmation."""
+    return person.status == "removed" or (
+        person.status == "pending" and person.confirmed_at is not None
+    )
+
+
+def _apply(person: Subscriber, values: dict[str, Any]) -> None:
+    if any(name in _TASTE and getattr(person, name) != value for name, value in values.items()):
+        person.revision += 1
+    for name, value in values.items():
+        setattr(person, name, value)
+
+
+def _activate(person: Subscriber, now: datetime) -> None:
+    person.status, person.paused_until = "active", None
+    person.confirmed_at = person.confirmed_at or now
+    person.next_digest_at = _next_due(person, now)
+
+
+def _schedule_of(person: Subscriber) -> list[tuple[str, str]]:
+    return [(name, getattr(person, name)) for name in sorted(_SCHEDULE)]
+
+
+def _next_due(person: Subscriber, now: datetime) -> datetime:
+    return next_due(now, person.frequency, person.send_at, person.timezone)
+
+
+def _id(row: Any) -> int:
+    assert row.id is not None
+    return int(row.id)
