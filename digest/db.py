@@ -2,7 +2,7 @@
 
 import fcntl
 import importlib.resources
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,9 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError
-from sqlmodel import Session
+from sqlmodel import Session, SQLModel
 
 from digest.errors import DatabaseError, SettingsError
 
@@ -132,3 +133,18 @@ def schema_is_current(db: Db) -> bool:
     with db.engine.connect() as connection:
         current = MigrationContext.configure(connection).get_current_revision()
     return current == ScriptDirectory.from_config(_alembic(db)).get_current_head()
+
+
+def insert_new(
+    session: Session, model: type[SQLModel], rows: Sequence[dict[str, Any]], returning: Any = None
+) -> list[Any]:
+    """Inserts in bulk the rows that no unique constraint forbids and passes over the others.
+
+    With `returning`, a column: its values of the rows that went in.
+    """
+    insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
+    statement = insert(model).on_conflict_do_nothing()
+    if returning is None:
+        session.connection().execute(statement, list(rows))
+        return []
+    return list(session.scalars(statement.returning(returning), list(rows)))

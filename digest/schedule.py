@@ -11,6 +11,7 @@ FREQUENCIES: tuple[str, ...] = get_args(Frequency)
 
 WEEKLY_ON = 0  # Monday
 DAYS_BACK = 7
+DAY = timedelta(days=1)
 
 
 def parse_zone(name: str) -> ZoneInfo:
