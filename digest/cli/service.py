@@ -1,0 +1,94 @@
+"""The commands that stay: the service whole, or its parts as processes of their own."""
+
+import logging
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+
+import structlog
+from sqlalchemy import func
+from sqlmodel import select
+
+from digest.app import App
+from digest.errors import DatabaseError
+from digest.models import Feed
+
+log = structlog.get_logger()
+
+
+def run(app: App) -> None:
+    """Scheduler, delivery and web in one process, until a signal ends it."""
+    from digest.web import create  # noqa: PLC0415 (slow import)
+
+    with _parts(app, ("scheduler", "worker")):
+        _serve(app, create(app))
+
+
+def web(app: App) -> None:
+    """The pages alone."""
+    from digest.web import create  # noqa: PLC0415 (slow import)
+
+    _serve(app, create(app))
+
+
+def scheduler(app: App) -> None:
+    """Fetches feeds and prepares digests, until a signal ends it."""
+    with _parts(app, ("scheduler",)):
+        _wait()
+
+
+def worker(app: App) -> None:
+    """Sends what is in the outbox, until a signal ends it."""
+    with _parts(app, ("worker",)):
+        _wait()
+
+
+@contextmanager
+def _parts(app: App, parts: Sequence[str]) -> Iterator[None]:
+    """Runs these parts as the only process of this database that does."""
+    from digest.engine import local  # noqa: PLC0415 (slow import)
+
+    with ExitStack() as stack:
+        for part in parts:
+            if not stack.enter_context(app.db.exclusive(part)):
+                raise DatabaseError(
+                    f"another process runs the {part} on {app.db.url.database} already:"
+                    " stop it first (one `digest run` per database file)"
+                )
+        if "scheduler" in parts:
+            _say_without_feeds(app)
+        stack.enter_context(local.running(app, parts))
+        log.info("started", parts=list(parts))
+        yield
+    log.info("stopped", parts=list(parts))
+
+
+def _say_without_feeds(app: App) -> None:
+    with app.db.read() as session:
+        feeds = session.exec(select(func.count()).select_from(Feed)).one()
+    if feeds == 0:
+        log.warning("there is no feed yet, so there will be no mail: `digest feeds add URL`")
+
+
+def _serve(app: App, pages: object) -> None:
+    import uvicorn  # noqa: PLC0415 (slow import)
+
+    web = app.settings.web
+    log.info("listening", host=web.host, port=web.port, base_url=web.base_url)
+    config = uvicorn.Config(
+        pages,  # type: ignore[arg-type]
+        host=web.host,
+        port=web.port,
+        access_log=False,  # the pages' own log leaves tokens out
+        log_level=logging.WARNING,
+        server_header=False,
+    )
+    uvicorn.Server(config).run()
+
+
+def _wait() -> None:
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    ended.wait()

@@ -1,0 +1,50 @@
+"""Runs the jobs inside this process: APScheduler wakes them, each in a thread of its own."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+import structlog
+from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.interval import IntervalTrigger
+
+from digest.app import App
+from digest.errors import DigestError
+from digest.jobs import JOBS, Job
+
+log = structlog.get_logger()
+
+
+@contextmanager
+def running(app: App, parts: Sequence[str]) -> Iterator[None]:
+    """Wakes the jobs of `parts` until the block is left; a job under way is waited for."""
+    jobs = [job for job in JOBS if job.part in parts]
+    scheduler = BackgroundScheduler(
+        timezone=UTC, executors={"default": ThreadPoolExecutor(len(jobs))}
+    )
+    for job in jobs:
+        scheduler.add_job(
+            _run,
+            IntervalTrigger(seconds=job.seconds, timezone=UTC),
+            args=(app, job),
+            id=job.name,
+            max_instances=1,
+            coalesce=True,
+            misfire_grace_time=None,
+            next_run_time=datetime.now(UTC),
+        )
+    scheduler.start()
+    try:
+        yield
+    finally:
+        scheduler.shutdown(wait=True)
+
+
+def _run(app: App, job: Job) -> None:
+    try:
+        job.run(app)
+    except DigestError as error:
+        log.error("job failed", job=job.name, reason=str(error))
+    except Exception:
+        log.exception("job crashed", job=job.name)

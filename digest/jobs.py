@@ -1,0 +1,65 @@
+"""What the service does by itself, and how often. Running a job twice or late does no harm: each
+asks the database what is due, so a lost or doubled wake-up costs nothing but time."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from digest import delivery, subscribers, training
+from digest.app import App
+from digest.feeds import ingest
+from digest.mail import outbox
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Job:
+    """`part` says which process runs it: the scheduler finds work, the worker sends mail."""
+
+    name: str
+    part: str
+    seconds: int
+    run: Callable[[App], None]
+
+
+def fetch(app: App) -> None:
+    """Reads the feeds that are due; new papers may call for a new feature space."""
+    for report in ingest.ingest_due(app):
+        log.info(
+            "ingested",
+            source=report.source,
+            seen=report.seen,
+            new=report.new,
+            updated=report.updated,
+            rejected=report.rejected,
+            outcome=report.outcome,
+        )
+    training.refit_if_due(app)
+
+
+def prepare(app: App) -> None:
+    made, skipped = delivery.prepare(app)
+    if made or skipped:
+        log.info("prepared", digests=made, nothing_new=skipped)
+
+
+def send(app: App) -> None:
+    sent = outbox.send_due(app)
+    if sent != outbox.Sent():
+        log.info("sent", sent=sent.sent, failed=sent.failed, in_doubt=sent.in_doubt)
+
+
+def tidy(app: App) -> None:
+    """Ends pauses whose day has come, and forgets sign-ups that nobody confirmed."""
+    subscribers.resume_due(app)
+    subscribers.purge_unconfirmed(app)
+
+
+JOBS = (
+    Job("fetch", "scheduler", 60, fetch),
+    Job("prepare", "scheduler", 30, prepare),
+    Job("tidy", "scheduler", 600, tidy),
+    Job("send", "worker", 2, send),
+)
