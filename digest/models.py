@@ -164,6 +164,8 @@ class Subscriber(SQLModel, table=True):
     created_at: datetime = _moment()
     confirmed_at: datetime | None = _moment(nullable=True)
     link_epoch: int = 0
+    # An id is never given twice: the links of someone erased must not open a newcomer's pages.
+    __table_args__ = ({"sqlite_autoincrement": True},)
 
 
 class Feedback(SQLModel, table=True):
