@@ -42,24 +42,29 @@ def deliver(
 ) -> Delivered:
     """Prepares what is due (with `day`: that day's digests, whatever the hour) and sends it.
 
+    `only` is one subscriber's address; `progress` is told of (done, all), first of preparing, then
+    of sending.
     Raises NotFound where `only` is nobody, MailError where the server refuses us as a whole.
     """
-    made, skipped = prepare(app, day, only, dry_run=dry_run, progress=progress)
+    with app.db.read() as session:
+        reader = find(session, only).id if only is not None else None
+    made, skipped = prepare(app, day, reader, dry_run=dry_run, progress=progress)
     if dry_run:
         return Delivered(made, 0, 0, skipped)
-    sent = outbox.send_due(app, progress)
+    sent = outbox.send_due(app, progress, only=reader)
     return Delivered(sent.sent, sent.failed, sent.in_doubt, skipped)
 
 
 def prepare(
     app: "App",
     day: date | None = None,
-    only: str | None = None,
+    only: int | None = None,
     *,
     dry_run: bool = False,
     progress: Progress | None = None,
 ) -> tuple[int, int]:
-    """Puts due digests into the outbox; gives how many, and how many had nothing to send."""
+    """Puts due digests (`only`: this subscriber's) into the outbox; gives how many, and how many
+    readers had nothing to read."""
     now = app.now()
     with app.db.read() as session:
         due = _due(session, now, day, only)
@@ -68,24 +73,25 @@ def prepare(
         return 0, 0
     if covered is not None:
         training.refit_if_due(app)
-    made = 0
+    made = done = 0
     for block in _blocks(due):
         with app.db.read() as session:
             subscribers = _subscribers(session, block)
         planned = plans(app, subscribers, covered, again=day is None) if covered else []
         full = [plan for plan in planned if plan.picks]
         made += len(full)
+        done += len(block)
         if not dry_run:
             _keep(app, subscribers, full, now, on_schedule=day is None)
         if progress is not None:
-            progress(len(block), len(due))
+            progress(done, len(due))
     return made, len(due) - made
 
 
-def _due(session: Session, now: datetime, day: date | None, only: str | None) -> list[int]:
+def _due(session: Session, now: datetime, day: date | None, only: int | None) -> list[int]:
     query = select(Subscriber.id).where(Subscriber.status == "active")
     if only is not None:
-        query = query.where(Subscriber.id == find(session, only).id)
+        query = query.where(Subscriber.id == only)
     if day is None:
         query = query.where(col(Subscriber.next_digest_at) <= now)
     else:

@@ -53,7 +53,7 @@ def send(app: App) -> None:
 
 def tidy(app: App) -> None:
     """Ends pauses whose day has come, and forgets sign-ups that nobody confirmed."""
-    subscribers.resume_due(app)
+    subscribers.end_pauses(app)
     subscribers.purge_unconfirmed(app)
 
 

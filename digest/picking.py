@@ -205,7 +205,7 @@ def _window(app: "App", space: "FeatureSpace", day: date) -> Window:
         stamp = session.exec(
             select(func.count(), func.max(Paper.updated_at)).where(_within(day))
         ).one()
-    return _load_window(app.db, space, day, tuple(stamp))
+    return _load_window(app.db, space.version, day, tuple(stamp))
 
 
 def _within(day: date) -> Any:
@@ -215,7 +215,7 @@ def _within(day: date) -> Any:
 @lru_cache(maxsize=2)
 def _load_window(
     db: Db,
-    space: "FeatureSpace",
+    version: str,
     day: date,
     stamp: tuple[Any, ...],  # noqa: ARG001 (a paper that came or changed makes another entry)
 ) -> Window:
@@ -225,6 +225,7 @@ def _load_window(
     from digest.ranking.reasons import sentence_rows  # noqa: PLC0415 (slow import)
     from digest.ranking.selection import Credits  # noqa: PLC0415 (slow import)
 
+    space = training.load_space(db, version)
     newest_first = (col(Paper.announced_day).desc(), col(Paper.id))
     with db.read() as session:
         papers = tuple(session.exec(select(Paper).where(_within(day)).order_by(*newest_first)))

@@ -43,7 +43,7 @@ def feature_space(app: "App") -> "FeatureSpace":
         version = session.exec(
             select(StoredSpace.version).order_by(col(StoredSpace.fitted_at).desc())
         ).first()
-    return _load_space(app.db, version) if version else refit(app)
+    return load_space(app.db, version) if version else refit(app)
 
 
 def refit_if_due(app: "App") -> bool:
@@ -90,7 +90,8 @@ def refit(app: "App") -> "FeatureSpace":
 
 
 @lru_cache(maxsize=2)
-def _load_space(db: Db, version: str) -> "FeatureSpace":
+def load_space(db: Db, version: str) -> "FeatureSpace":
+    """The stored feature space of this version, kept in memory once read."""
     from digest.ranking.features import FeatureSpace  # noqa: PLC0415 (slow import)
 
     with db.read() as session:

@@ -1,0 +1,177 @@
+"""One digest a reader and day, whatever is restarted or run twice."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from conftest import IMAGES, announce
+from sqlmodel import select
+
+from digest.delivery import deliver, prepare
+from digest.errors import NotFound
+from digest.models import Digest, EditionPaper, OutboxMessage, Paper, Pick, Subscriber
+
+
+def rows(app, model):
+    with app.db.read() as session:
+        return session.exec(select(model)).all()
+
+
+def test_a_due_reader_gets_a_digest_and_a_new_date(app, ada, clock):
+    announce(app, clock().date())
+    assert prepare(app) == (1, 0)
+    (digest,) = rows(app, Digest)
+    assert (digest.subscriber_id, digest.day, digest.candidates) == (ada.id, clock().date(), 10)
+    assert len(rows(app, Pick)) == 10
+    (message,) = rows(app, OutboxMessage)
+    assert (message.digest_id, message.status) == (digest.id, "queued")
+    (reader,) = rows(app, Subscriber)
+    assert reader.next_digest_at == datetime(2026, 11, 19, 7, tzinfo=UTC)
+
+
+def test_it_arrives_with_the_right_papers(app, ada, mailbox, clock):
+    announce(app, clock().date())
+    assert deliver(app).sent == 1
+    (mail,) = mailbox.messages
+    assert "ada@reader.test" in mail["To"]
+    text = mail.get_body(("plain",)).get_content()
+    assert min(text.index(title[:30]) for title in IMAGES) < text.index("Galaxy surveys and")
+
+
+def test_twice_is_once(app, ada, clock):
+    announce(app, clock().date())
+    assert prepare(app) == (1, 0)
+    assert prepare(app) == (0, 0)
+    assert prepare(app, day=clock().date()) == (0, 0)
+    assert len(rows(app, OutboxMessage)) == 1
+
+
+def test_a_second_process_with_an_older_view_adds_nothing(app, ada, clock, monkeypatch):
+    """Both saw the same due reader; the one that commits second finds the date moved on."""
+    from digest import delivery
+
+    announce(app, clock().date())
+    planned = delivery.plans
+
+    def meanwhile(*args, **kwargs):
+        monkeypatch.setattr(delivery, "plans", planned)
+        prepare(app)
+        return planned(*args, **kwargs)
+
+    monkeypatch.setattr(delivery, "plans", meanwhile)
+    prepare(app)
+    assert len(rows(app, Digest)) == len(rows(app, OutboxMessage)) == 1
+
+
+def test_the_paused_get_none(app, pia, clock):
+    announce(app, clock().date())
+    assert prepare(app) == (0, 0)
+    assert prepare(app, day=clock().date()) == (0, 0)
+
+
+def test_not_before_the_hour(app, ada, clock):
+    announce(app, clock().date())
+    with app.db.write() as session:
+        session.merge(ada).next_digest_at = clock() + timedelta(minutes=1)
+    assert prepare(app) == (0, 0)
+    clock.forward(minutes=1)
+    assert prepare(app) == (1, 0)
+
+
+def test_a_named_day_comes_at_once_and_leaves_the_schedule(app, ada, clock):
+    announce(app, clock().date())
+    tomorrow = clock() + timedelta(days=1)
+    with app.db.write() as session:
+        session.merge(ada).next_digest_at = tomorrow
+    assert prepare(app, day=clock().date()) == (1, 0)
+    assert rows(app, Subscriber)[0].next_digest_at == tomorrow
+
+
+def test_after_downtime_one_digest_covers_what_was_missed(app, ada, clock):
+    for _ in range(3):
+        announce(app, clock().date())
+        clock.forward(days=1)
+    assert prepare(app) == (1, 0)
+    (digest,) = rows(app, Digest)
+    assert digest.candidates == 30
+    assert digest.since == clock().date() - timedelta(days=3)
+    assert rows(app, Subscriber)[0].next_digest_at > clock()
+
+
+def test_a_quiet_day_is_merged_into_the_next_digest(app, ada, clock):
+    announce(app, clock().date(), IMAGES[:1])
+    assert prepare(app) == (1, 0)
+    clock.forward(days=1)
+    assert prepare(app) == (0, 1)
+    announce(app, clock().date(), IMAGES[1:3])
+    clock.forward(days=1)
+    announce(app, clock().date(), IMAGES[3:])
+    assert prepare(app) == (1, 0)
+    assert [digest.candidates for digest in rows(app, Digest)] == [1, 4]
+
+
+def test_a_paper_that_comes_late_is_not_lost(app, ada, clock):
+    day = clock().date()
+    announce(app, day, IMAGES[:2])
+    prepare(app)
+    clock.forward(hours=5)
+    with app.db.write() as session:  # the feed grew after the digest of its day
+        session.add(
+            Paper(
+                key="arxiv:2611.99999",
+                title=IMAGES[3],
+                url="https://arxiv.org/abs/2611.99999",
+                announced_day=day,
+                announced_at=clock(),
+                updated_at=clock(),
+            )
+        )
+    clock.forward(days=1)
+    announce(app, day + timedelta(days=1), IMAGES[4:])
+    prepare(app)
+    last = max(digest.id for digest in rows(app, Digest))
+    assert sum(pick.digest_id == last for pick in rows(app, Pick)) == 2
+
+
+def test_no_paper_is_sent_twice(app, ada, clock):
+    """Even if its announcement seems new: the record of picks decides."""
+    (paper,) = announce(app, clock().date(), IMAGES[:1])
+    prepare(app)
+    clock.forward(days=1)
+    with app.db.write() as session:
+        again = session.get(Paper, paper)
+        again.announced_day, again.announced_at = clock().date(), clock()
+    assert prepare(app) == (0, 1)
+
+
+def test_a_bar_that_nothing_clears_means_no_mail(app, ada, clock):
+    announce(app, clock().date())
+    with app.db.write() as session:
+        session.merge(ada).min_score = 1.0
+    assert prepare(app) == (0, 1)
+
+
+def test_what_was_sent_is_frozen(app, ada, clock):
+    announce(app, clock().date())
+    prepare(app)
+    with app.db.write() as session:
+        for paper in session.exec(select(Paper)):
+            paper.title = "Changed since"
+    cards = [row.card["title"] for row in rows(app, EditionPaper)]
+    assert len(cards) == 10 and "Changed since" not in cards
+
+
+def test_a_dry_run_changes_nothing(app, ada, clock, mailbox):
+    announce(app, clock().date())
+    assert deliver(app, dry_run=True).sent == 1
+    assert rows(app, Digest) == [] and rows(app, OutboxMessage) == []
+    assert mailbox.messages == []
+
+
+def test_an_unknown_reader_is_named(app):
+    with pytest.raises(NotFound, match=r"nobody@reader\.test"):
+        deliver(app, only="nobody@reader.test")
+
+
+def test_nothing_announced_at_all(app, ada, clock):
+    assert prepare(app) == (0, 1)
+    assert rows(app, Subscriber)[0].next_digest_at > clock()

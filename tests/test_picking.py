@@ -1,0 +1,103 @@
+"""What a reader is offered, and why."""
+
+from datetime import timedelta
+
+import pytest
+from conftest import GALAXIES, IMAGES, announce
+
+from digest import feedback
+from digest.editions import trending
+from digest.errors import NotFound
+from digest.models import Paper, Upvotes
+from digest.picking import latest_day, plan, rank
+
+
+def test_topics_alone_put_the_right_papers_first(app, ada):
+    announce(app, app.now().date())
+    assert {paper.title for paper in rank(app, ada.email)[:5]} == set(IMAGES)
+
+
+def test_a_score_is_a_chance_and_falls_along_the_order(app, ada):
+    announce(app, app.now().date())
+    scores = [paper.score for paper in rank(app, ada.email)]
+    assert scores == sorted(scores, reverse=True)
+    assert all(0 <= score <= 1 for score in scores)
+
+
+def test_the_topic_is_the_reason(app, ada):
+    announce(app, app.now().date())
+    best = rank(app, ada.email, limit=1)[0]
+    assert any("diffusion models for image generation" in reason for reason in best.reasons)
+    assert "diffusion models for image generation" in plan(app, ada.email).picks[0].reason
+
+
+def test_votes_turn_tomorrows_order(app, ada, clock):
+    today = announce(app, clock().date())
+    with app.db.write() as session:
+        for paper in today[5:8]:
+            feedback.record(session, ada.id, paper, "up", source="mail", now=clock())
+        for paper in today[:3]:
+            feedback.record(session, ada.id, paper, "down", source="mail", now=clock())
+    clock.forward(days=1)
+    announce(app, clock().date(), [f"{title} again" for title in (*IMAGES, *GALAXIES)])
+    first = rank(app, ada.email)[0]
+    assert "alax" in first.title
+    assert any(reason.startswith("liked") for reason in first.reasons)
+
+
+def test_a_vote_taken_back_is_as_if_it_had_not_been(app, ada, clock):
+    today = announce(app, clock().date())
+    before = [(paper.id, paper.score) for paper in rank(app, ada.email)]
+    for vote in ("up", "none"):
+        with app.db.write() as session:
+            feedback.record(session, ada.id, today[6], vote, source="mail", now=clock())
+    assert [(paper.id, paper.score) for paper in rank(app, ada.email)] == before
+
+
+def test_the_same_data_gives_the_same_ranking(app, ada):
+    announce(app, app.now().date())
+    assert rank(app, ada.email) == rank(app, ada.email)
+
+
+def test_seven_days_back_and_no_further(app, ada, clock):
+    old, young = clock().date() - timedelta(days=7), clock().date() - timedelta(days=6)
+    announce(app, old, ["Diffusion models of last week"])
+    announce(app, young, ["Diffusion models of this week"])
+    titles = [paper.title for paper in rank(app, ada.email, clock().date())]
+    assert titles == ["Diffusion models of this week"]
+
+
+def test_muted_words_stay_out(app, ada):
+    announce(app, app.now().date())
+    with app.db.write() as session:
+        ada.muted = ["hexagonal lattice"]
+        session.merge(ada)
+    with app.db.read() as session:
+        titles = [session.get(Paper, pick.paper_id).title for pick in plan(app, ada.email).picks]
+    assert titles and not any("hexagonal" in title for title in titles)
+
+
+def test_what_is_too_old_is_no_news(app, ada, clock):
+    announce(app, clock().date() - timedelta(days=10))
+    with app.db.read() as session:
+        assert latest_day(session, clock()) is None
+    with pytest.raises(NotFound, match="digest ingest"):
+        rank(app, ada.email)
+
+
+def test_trending_shows_what_sources_and_readers_voted_for(app, ada, pia, clock):
+    papers = announce(app, clock().date())
+    with app.db.write() as session:
+        session.add(
+            Upvotes(paper_id=papers[7], source="huggingface", day=clock().date(), count=120)
+        )
+    with app.db.read() as session:
+        found = trending(session, clock().date())
+    assert [item["title"] for item in found] == [GALAXIES[2]]
+    assert found[0]["upvotes"] == 120
+
+
+def test_without_any_vote_nothing_trends(app, clock):
+    announce(app, clock().date())
+    with app.db.read() as session:
+        assert trending(session, clock().date()) == []
