@@ -98,6 +98,7 @@ def latest_day(session: Session, now: datetime) -> date | None:
 
 def rank(app: "App", email: str, day: date | None = None, limit: int = 20) -> list[RankedPaper]:
     """The order in which the subscriber would be offered the day's papers, with the reasons."""
+    training.refit_if_due(app)
     subscriber, day = _reader(app, email, day)
     table = _table(app, [subscriber], day, again=False)
     scores = table.scores[0]
@@ -118,6 +119,7 @@ def rank(app: "App", email: str, day: date | None = None, limit: int = 20) -> li
 
 def plan(app: "App", email: str, day: date | None = None) -> Plan:
     """The digest that the subscriber would get for the day, kept nowhere."""
+    training.refit_if_due(app)
     subscriber, day = _reader(app, email, day)
     return plans(app, [subscriber], day, again=False)[0]
 
