@@ -1,6 +1,7 @@
 """What all tests share: an application on a fresh database, a clock moved by hand, a real mailbox,
 and three people: one confirmed, one paused, one a stranger."""
 
+import os
 import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,13 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 from digest.app import App, open_app
 from digest.models import Paper, Subscriber
 from digest.settings import Settings
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """With REQUIRE_ALL set, as in CI, a skipped test fails the run."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if os.environ.get("REQUIRE_ALL") and reporter is not None and reporter.stats.get("skipped"):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
 
 MORNING = datetime(2026, 11, 18, 9, 0, tzinfo=UTC)  # a Wednesday
 
