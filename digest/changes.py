@@ -1,6 +1,5 @@
 """What a person asks for: an address, and wishes typed as free text, checked in one place."""
 
-import math
 import re
 import unicodedata
 from collections.abc import Collection, Iterable, Sequence
@@ -51,8 +50,8 @@ def parse_address(text: str) -> Address:
 class Changes:
     """The wishes of a form or a command; None leaves a field as it is.
 
-    `topics` and `categories` are (text, weight) pairs. A `min_score` of minus infinity takes the
-    bar away. `send_at` is HH:MM in `timezone`.
+    `topics` and `categories` are (text, weight) pairs. `min_score` is a chance from 0 to 1; 0 takes
+    the bar away. `send_at` is HH:MM in `timezone`.
     """
 
     name: str | None = None
@@ -167,9 +166,9 @@ def _weighted(name: str, pairs: Sequence[tuple[str, float]]) -> list[list[Any]]:
 
 
 def _min_score(value: float) -> float | None:
-    if math.isnan(value) or value == math.inf:
-        raise InputError(f"min_score: expected a number, got {value}")
-    return None if value == -math.inf else float(value)
+    if not 0 <= value < 1:
+        raise InputError(f"min_score: expected a number from 0 up to 1, got {value}")
+    return float(value) or None
 
 
 def _per_digest(value: int) -> int:

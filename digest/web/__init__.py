@@ -1,0 +1,5 @@
+"""The pages: one ASGI application that any server can serve."""
+
+from digest.web.routes import create
+
+__all__ = ["create"]
