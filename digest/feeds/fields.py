@@ -1,0 +1,95 @@
+"""What all readers do to a feed's text: bounds, markup, dates. Pure."""
+
+import html
+import re
+from calendar import timegm
+from collections.abc import Iterable
+from datetime import UTC, date, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from digest.errors import FeedError
+from digest.latex import readable, subscript, superscript
+from digest.papers import clean, shortened
+
+TITLE, ABSTRACT, NAME, LABEL = 500, 10_000, 200, 80  # longest, in characters
+AUTHORS, CATEGORIES = 5_000, 30  # most, per paper
+RAW = 20_000  # what is longer than this is cut before it is looked at
+
+EASTERN = ZoneInfo("America/New_York")
+
+_HIDDEN = re.compile(r"<(script|style)\b[^>]*>.{0,20000}?</\1\s*>|<!--.{0,20000}?-->", re.S | re.I)
+_ATTRIBUTE = r"\s+[\w:.-]+(?:\s*=\s*(?:\"[^\"<>]*\"|'[^'<>]*'|[^\s\"'<>]+))?"
+_SHIFT = re.compile(r"<(su[bp])>([^<>]{1,30})</\1>", re.I)
+_BREAK = re.compile(r"</?(?:p|br|div|li|ul|ol|tr|td|h[1-6]|jats:p|jats:title)\b[^<>]*>", re.I)
+_TAG = re.compile(rf"</?[a-z][\w:.-]*(?:{_ATTRIBUTE}){{0,12}}\s*/?>", re.I)
+
+
+class EntryError(Exception):
+    """This entry cannot be a paper; the message says why."""
+
+
+def title_of(text: str) -> str:
+    """The title as people read it. Raises EntryError where none is left."""
+    title = shortened(readable(text[:RAW]), TITLE)
+    if not title:
+        raise EntryError("it has no title")
+    return title
+
+
+def abstract_of(text: str) -> str:
+    return shortened(readable(text[:RAW]), ABSTRACT)
+
+
+def names_of(names: Iterable[str]) -> tuple[str, ...]:
+    """The authors in order, each once, their TeX and markup gone."""
+    shown = (
+        shortened(readable(without_markup(name[:RAW]).replace("--", "-")), NAME) for name in names
+    )
+    return tuple(name for name in dict.fromkeys(shown) if name)[:AUTHORS]
+
+
+def codes_of(terms: Iterable[str | None]) -> tuple[str, ...]:
+    """The categories in order, each once."""
+    shown = (shortened(clean(term or ""), LABEL) for term in terms)
+    return tuple(term for term in dict.fromkeys(shown) if term)[:CATEGORIES]
+
+
+def without_markup(text: str) -> str:
+    """HTML and MathML as text: tags gone, entities resolved, even those escaped twice.
+
+    A lone `<` stays, as in `a < b`; sub- and superscripts become Unicode's own.
+    """
+    text = html.unescape(text[:RAW])
+    if "&" in text:
+        text = html.unescape(text)
+    if "<" not in text:
+        return text
+    text = _HIDDEN.sub(" ", text)
+    shifted = {"sub": subscript, "sup": superscript}
+    text = _SHIFT.sub(lambda found: shifted[found[1].lower()](found[2]), text)
+    return _TAG.sub("", _BREAK.sub(" ", text))
+
+
+def label_of(*texts: str | None) -> str:
+    """What to call an entry that was rejected: the first of `texts` that says anything."""
+    shown = (shortened(clean(text or ""), LABEL) for text in texts)
+    return next((text for text in shown if text), "an entry without title and id")
+
+
+def day_of(parsed: Any, zone: ZoneInfo | None = None) -> date | None:
+    """The day in `zone` (else UTC) of a time that feedparser parsed; None where it did not."""
+    if parsed is None:
+        return None
+    try:
+        return datetime.fromtimestamp(timegm(parsed), UTC).astimezone(zone or UTC).date()
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def feed_title(text: str | None) -> str:
+    return shortened(readable(without_markup(text or "")), TITLE)
+
+
+def not_a_feed(where: str, what: str) -> FeedError:
+    return FeedError(f"{where} is no feed: {what}")

@@ -1,0 +1,86 @@
+"""Hugging Face's daily papers, the JSON of /api/daily_papers. Pure.
+
+The shape is that which the client library huggingface_hub reads (`list_daily_papers`).
+"""
+
+import json
+from datetime import UTC, date, datetime
+from typing import Any
+
+from digest.errors import FeedError
+from digest.feeds import fields
+from digest.papers import Entry, Listing, Rejected, arxiv_id
+
+
+def read(body: bytes, where: str, today: date) -> Listing:
+    """The listing of one or more days; an entry's day is that of its list, in UTC.
+
+    Raises FeedError where the JSON is not a list of papers.
+    """
+    try:
+        items = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise fields.not_a_feed(where, "its JSON is cut off or broken") from error
+    if isinstance(items, dict) and isinstance(items.get("error"), str):
+        raise FeedError(f"{where} answered with an error: {fields.label_of(items['error'])}")
+    if not isinstance(items, list) or (items and not any(map(_paper, items))):
+        raise fields.not_a_feed(where, "its JSON is not a list of daily papers")
+    entries, rejected = [], []
+    for position, item in enumerate(items, 1):
+        try:
+            entries.append(_entry(item, today))
+        except fields.EntryError as error:
+            paper = _paper(item) or {}
+            label = fields.label_of(_text(paper, "id"), _text(paper, "title"))
+            rejected.append(Rejected(position, label, str(error)))
+    day = max((entry.day for entry in entries), default=None)
+    return Listing("Hugging Face Daily Papers", day, tuple(entries), tuple(rejected))
+
+
+def _paper(item: Any) -> dict[str, Any] | None:
+    paper = item.get("paper") if isinstance(item, dict) else None
+    return paper if isinstance(paper, dict) else None
+
+
+def _text(source: dict[str, Any], name: str) -> str:
+    value = source.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def _entry(item: Any, today: date) -> Entry:
+    paper = _paper(item)
+    if paper is None:
+        raise fields.EntryError("it holds no paper")
+    named = arxiv_id(_text(paper, "id"))
+    if named is None:
+        raise fields.EntryError("it has no arXiv id")
+    number = named[0]
+    authors = paper.get("authors")
+    people = [a for a in authors if isinstance(a, dict)] if isinstance(authors, list) else []
+    return Entry(
+        key=f"arxiv:{number}",
+        title=fields.title_of(_text(paper, "title") or _text(item, "title")),
+        abstract=fields.abstract_of(_text(paper, "summary") or _text(item, "summary")),
+        authors=fields.names_of(_text(person, "name") for person in people),
+        categories=(),
+        url=f"https://arxiv.org/abs/{number}",
+        day=min(_listed(paper) or today, today),
+        pdf_url=f"https://arxiv.org/pdf/{number}",
+        upvotes=_votes(paper),
+    )
+
+
+def _votes(paper: dict[str, Any]) -> int | None:
+    votes = paper.get("upvotes")
+    if not isinstance(votes, int) or isinstance(votes, bool) or votes < 0:
+        return None
+    return min(votes, 2**31 - 1)
+
+
+def _listed(paper: dict[str, Any]) -> date | None:
+    """The day of the list: midnight UTC, so no other zone may be applied to it."""
+    try:
+        moment = datetime.fromisoformat(_text(paper, "submittedOnDailyAt"))
+    except ValueError:
+        return None
+    return (moment if moment.tzinfo is None else moment.astimezone(UTC)).date()

@@ -1,0 +1,77 @@
+"""From the bytes of a feed to its listing: chooses the reader. Pure."""
+
+import re
+from datetime import date
+from typing import Any
+from urllib.parse import urlsplit
+
+import feedparser
+
+from digest.errors import FeedError
+from digest.feeds import arxiv, fields, generic, huggingface
+from digest.papers import Listing, clean, shortened
+
+KINDS = ("arxiv", "huggingface", "generic")
+
+_WEB_PAGE = re.compile(rb"\s*(?:<!--.{0,2000}?-->\s*)?<(?:!doctype\s+html|html)\b", re.I | re.S)
+_BYTE_ORDER_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
+_ENDS = re.compile(rb"</(?:\w+:)?(?:rss|feed|rdf)\s*>", re.I)
+
+
+def detect_kind(url: str) -> str:
+    """Which reader an address asks for: `arxiv`, `huggingface` or `generic`."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if host in ("rss.arxiv.org", "export.arxiv.org", "arxiv.org"):
+        return "arxiv"
+    if host.endswith("huggingface.co") and parts.path.startswith("/api/daily_papers"):
+        return "huggingface"
+    return "generic"
+
+
+def parse(
+    body: bytes, *, url: str, content_type: str = "", kind: str | None = None, today: date
+) -> Listing:
+    """The listing that `body` holds; an entry that cannot be read is in its `rejected`.
+
+    `url` (or a file's name) is what messages call the feed. Without `kind`, or with `generic`,
+    the content decides. No day of the listing is later than `today`. Raises FeedError where the
+    body is empty, cut off, a web page, an error message or anything else but a feed.
+    """
+    if not body.strip():
+        raise FeedError(f"{url} is empty")
+    if kind == "huggingface" or _is_json(body, content_type):
+        return huggingface.read(body, url, today)
+    if _WEB_PAGE.match(body.removeprefix(_BYTE_ORDER_MARKS[0])):
+        raise fields.not_a_feed(url, "it answered with a web page")
+    feed = _parsed(body, url)
+    if kind == "arxiv" or _is_arxiv(feed):
+        return arxiv.read(feed, today)
+    return generic.read(feed, today)
+
+
+def _is_json(body: bytes, content_type: str) -> bool:
+    return "json" in content_type.lower() or body.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"[", b"{")
+
+
+def _parsed(body: bytes, url: str) -> Any:
+    # Left to itself, feedparser takes `a<b and c>d` for markup and drops it.
+    feed = feedparser.parse(body, sanitize_html=False, resolve_relative_uris=False)
+    if not feed.get("version"):
+        raise fields.not_a_feed(url, "neither RSS, Atom nor RDF")
+    title = feed.feed.get("title", "")
+    if title.startswith("Feed error for query:"):
+        message = clean(feed.feed.get("subtitle", "")) or clean(title)
+        raise FeedError(f"{url} answered with an error: {shortened(message, 300)}")
+    if feed.bozo and not body.startswith(_BYTE_ORDER_MARKS[1:]) and not _ENDS.search(body[-2000:]):
+        raise FeedError(f"{url} was cut off in the middle")
+    return feed
+
+
+def _is_arxiv(feed: Any) -> bool:
+    if "http://arxiv.org/schemas/atom" not in feed.get("namespaces", {}).values():
+        return False
+    return not feed.entries or any(
+        "arxiv_announce_type" in item or item.get("id", "").startswith("oai:arXiv.org:")
+        for item in feed.entries
+    )
