@@ -1,7 +1,6 @@
 """What a person asks for: an address, and wishes typed as free text, checked in one place."""
 
 import re
-import unicodedata
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import email_validator
 
 from digest.errors import InputError
+from digest.papers import clean, shortened
 from digest.schedule import FREQUENCIES, parse_hour, parse_zone
 
 # Whether a name such as `localhost` or `lab.internal` takes mail is for the mail server to say.
@@ -91,9 +91,9 @@ def parse_topic(text: str) -> tuple[str, float]:
     """`protein folding ^2` is ("protein folding", 2.0); without a weight it is 1."""
     found = _WEIGHT.search(text)
     if found is None:
-        return _line(text), 1.0
+        return clean(text), 1.0
     try:
-        return _line(text[: found.start()]), float(found[1])
+        return clean(text[: found.start()]), float(found[1])
     except ValueError as error:
         raise InputError(f"{_shown(text)}: expected a number after ^, such as ^2") from error
 
@@ -109,7 +109,7 @@ def parse_categories(text: str) -> list[tuple[str, float]]:
 
 def parse_names(text: str) -> list[str]:
     """One a line, or parted by commas or semicolons."""
-    return [name for part in re.split(r"[,;\n]", text) if (name := _line(part))]
+    return [name for part in re.split(r"[,;\n]", text) if (name := clean(part))]
 
 
 def topics_text(pairs: Iterable[Sequence[Any]]) -> str:
@@ -117,26 +117,12 @@ def topics_text(pairs: Iterable[Sequence[Any]]) -> str:
     return "\n".join(text if weight == 1 else f"{text} ^{weight:.6g}" for text, weight in pairs)
 
 
-def _line(text: str) -> str:
-    """One line of text: no control or direction marks, no doubled blanks."""
-    plain = unicodedata.normalize("NFC", text)
-    kept = (" " if c.isspace() else c for c in plain if c.isspace() or _harmless(c))
-    return " ".join("".join(kept).split())
-
-
-def _harmless(char: str) -> bool:
-    return unicodedata.category(char) not in ("Cc", "Cs", "Cn") and char not in (
-        "\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff"
-    )
-
-
 def _shown(text: str) -> str:
-    line = _line(text)
-    return repr(line if len(line) <= 80 else line[:79] + "…")
+    return repr(shortened(clean(text), 80))
 
 
 def _fitting(name: str, text: str) -> str:
-    line = _line(text)
+    line = clean(text)
     if len(line) > LONGEST[name]:
         raise InputError(
             f"{name}: expected at most {LONGEST[name]} characters, got {len(line)} ({_shown(text)})"
@@ -160,7 +146,7 @@ def _weighted(name: str, pairs: Sequence[tuple[str, float]]) -> list[list[Any]]:
                 f"{name}: expected a weight above 0 and up to {HEAVIEST:g} for {_shown(text)},"
                 f" got {weight:g}"
             )
-        weights.setdefault(_line(text).casefold(), float(weight))
+        weights.setdefault(clean(text).casefold(), float(weight))
     lines = _names(name, [text for text, _ in pairs])
     return [[line, weights[line.casefold()]] for line in lines]
 

@@ -1,6 +1,5 @@
 """Votes: recording them, taking them back, and reading them in bulk for training."""
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,11 +10,11 @@ from sqlmodel import Session, col, select
 
 from digest.errors import InputError, NotFound
 from digest.models import Feedback, Paper, PaperAlias, Subscriber
+from digest.papers import parse_paper_id
 
 VOTES = {"up": 1, "down": -1, "none": 0}
 WORDS = {value: word for word, value in VOTES.items()}
 
-_ARXIV = re.compile(r"(?:arxiv:)?(\d{4}\.\d{4,5}|[a-z-]+(?:\.[a-z]{2})?/\d{7})(?:v\d+)?", re.I)
 _BUNDLE = 500
 
 
@@ -102,17 +101,23 @@ def training_set(
 
 
 def find_paper(session: Session, text: str) -> Paper:
-    """The paper of an id, or of another id of the same work; an arXiv id may come bare or with
-    its version. Raises NotFound."""
-    arxiv = _ARXIV.fullmatch(text.strip())
-    key = f"arxiv:{arxiv[1]}" if arxiv else text.strip()
-    paper = session.exec(select(Paper).where(Paper.key == key)).first()
+    """The paper of an id, or of another id of the same work; an address, or an arXiv id with its
+    version, will do. Raises NotFound, or InputError for what is no id."""
+    paper = _known_as(session, text.strip())
     if paper is None:
-        paper = session.exec(
+        key = parse_paper_id(text)
+        paper = _known_as(session, key)
+        if paper is None:
+            raise NotFound(f"there is no paper {key} here")
+    return paper
+
+
+def _known_as(session: Session, key: str) -> Paper | None:
+    return (
+        session.exec(select(Paper).where(Paper.key == key)).first()
+        or session.exec(
             select(Paper)
             .join(PaperAlias, col(PaperAlias.paper_id) == col(Paper.id))
             .where(PaperAlias.alias == key)
         ).first()
-    if paper is None:
-        raise NotFound(f"there is no paper {key!r} here; ids look like arxiv:2512.01234")
-    return paper
+    )

@@ -16,15 +16,15 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from digest import schedule, subscribers
+from digest import editions, schedule, subscribers
 from digest.changes import Changes, parse_categories, parse_names, parse_topics
-from digest.errors import InputError, NotFound
+from digest.errors import InputError
 from digest.feedback import find_paper
 from digest.models import Edition, Paper, Upvotes
 from digest.web.pages import app_of, page, text_of, zones
 
 ON_FRONT = 8
-ON_PAGE = 25
+ON_PAGE = 40
 SEARCHED = 20_000
 CATEGORIES_SHOWN = 24
 
@@ -123,7 +123,7 @@ def paper(request: Request) -> Response:
     with app_of(request).db.read() as session:
         try:
             found = find_paper(session, request.path_params["id"])
-        except NotFound as error:
+        except InputError as error:
             raise HTTPException(404) from error
         upvotes = session.exec(
             select(func.max(Upvotes.count)).where(Upvotes.paper_id == found.id)
@@ -153,7 +153,7 @@ def _front_papers(session: Session, day: date | None) -> tuple[bool, Sequence[An
         return True, edition.trending[:ON_FRONT]
     count = func.max(Upvotes.count)
     liked = session.exec(
-        select(Paper)
+        select(Paper, count)
         .join(Upvotes, col(Upvotes.paper_id) == col(Paper.id))
         .where(col(Paper.announced_day) > day - timedelta(days=schedule.DAYS_BACK))
         .group_by(col(Paper.id))
@@ -162,7 +162,7 @@ def _front_papers(session: Session, day: date | None) -> tuple[bool, Sequence[An
         .limit(ON_FRONT)
     ).all()
     if liked:
-        return True, liked
+        return True, [editions.card(paper) | {"upvotes": upvotes} for paper, upvotes in liked]
     newest = select(Paper).where(Paper.announced_day == day).order_by(col(Paper.id).desc())
     return False, session.exec(newest.limit(ON_FRONT)).all()
 
