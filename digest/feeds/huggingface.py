@@ -25,15 +25,17 @@ def read(body: bytes, where: str, today: date) -> Listing:
         raise FeedError(f"{where} answered with an error: {fields.label_of(items['error'])}")
     if not isinstance(items, list) or (items and not any(map(_paper, items))):
         raise fields.not_a_feed(where, "its JSON is not a list of daily papers")
+    dated = [day for item in items if (paper := _paper(item)) and (day := _listed(paper))]
+    list_day = min(max(dated, default=today), today)
     entries, rejected = [], []
     for position, item in enumerate(items, 1):
         try:
-            entries.append(_entry(item, today))
+            entries.append(_entry(item, list_day, today))
         except fields.EntryError as error:
             paper = _paper(item) or {}
             label = fields.label_of(_text(paper, "id"), _text(paper, "title"))
             rejected.append(Rejected(position, label, str(error)))
-    day = max((entry.day for entry in entries), default=None)
+    day = list_day if items else None
     return Listing("Hugging Face Daily Papers", day, tuple(entries), tuple(rejected))
 
 
@@ -47,7 +49,7 @@ def _text(source: dict[str, Any], name: str) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _entry(item: Any, today: date) -> Entry:
+def _entry(item: Any, list_day: date, today: date) -> Entry:
     paper = _paper(item)
     if paper is None:
         raise fields.EntryError("it holds no paper")
@@ -64,7 +66,7 @@ def _entry(item: Any, today: date) -> Entry:
         authors=fields.names_of(_text(person, "name") for person in people),
         categories=(),
         url=f"https://arxiv.org/abs/{number}",
-        day=min(_listed(paper) or today, today),
+        day=min(_listed(paper) or list_day, today),
         pdf_url=f"https://arxiv.org/pdf/{number}",
         upvotes=_votes(paper),
     )

@@ -1,0 +1,214 @@
+"""Getting a feed's bytes, politely: conditional, identified, bounded, never too often."""
+
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from pathlib import Path
+from urllib.parse import unquote, urljoin, urlsplit
+
+import httpx2
+
+from digest import __version__
+from digest.errors import FeedError
+from digest.papers import clean, shortened
+
+MOST_REDIRECTS = 5
+CONNECT_SECONDS = 10.0
+# arXiv's terms of use: all its services together, one request in three seconds, one connection.
+ARXIV_SECONDS = 3.0
+ACCEPT = (
+    "application/rss+xml, application/atom+xml, application/rdf+xml, application/json;q=0.9,"
+    " application/xml;q=0.9, text/xml;q=0.8, */*;q=0.5"
+)
+
+_MAX_AGE = re.compile(r"(?:^|[\s,])max-age\s*=\s*\"?(\d{1,9})", re.IGNORECASE)
+_ERROR_TITLE = re.compile(r"Feed error for query:[^<]{0,300}")
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """An answer. `unchanged` is the server's word that `etag` or `last_modified` still hold;
+    `url` is where the redirects ended; `max_age` is in seconds, where the server named one."""
+
+    body: bytes
+    url: str
+    unchanged: bool = False
+    etag: str = ""
+    last_modified: str = ""
+    content_type: str = ""
+    max_age: int | None = None
+
+
+@dataclass(eq=False)
+class Limiter:
+    """Gives each host one connection at a time, and arXiv's hosts together one in 3 seconds.
+
+    `clock` is in seconds and only ever grows; `sleep` takes seconds.
+    """
+
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+    _guard: threading.Lock = field(default_factory=threading.Lock)
+    _turns: dict[str, threading.Lock] = field(default_factory=dict)
+    _ready_at: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def turn(self, host: str) -> Iterator[float]:
+        """Waits for the host's turn and holds it; gives the moment at which it began."""
+        arxiv = host == "arxiv.org" or host.endswith(".arxiv.org")
+        slot = "arxiv.org" if arxiv else host
+        with self._guard:
+            turn = self._turns.setdefault(slot, threading.Lock())
+        with turn:
+            wait = self._ready_at.get(slot, 0.0) - self.clock()
+            if wait > 0:
+                self.sleep(wait)
+            try:
+                yield self.clock()
+            finally:
+                if arxiv:
+                    self._ready_at[slot] = self.clock() + ARXIV_SECONDS
+
+
+LIMITER = Limiter()  # one for the process, whoever fetches
+
+
+@dataclass(frozen=True, slots=True)
+class Fetcher:
+    """How to fetch: who we say we are, and the bounds. `timeout` is for the whole, in seconds."""
+
+    contact: str = ""
+    timeout: float = 60.0
+    most_bytes: int = 20_000_000
+    limiter: Limiter = LIMITER
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+    def fetch(self, url: str, *, etag: str = "", last_modified: str = "") -> Fetched:
+        """Asks for `url`, naming what we have of it.
+
+        Raises FeedError, with `retry_after` where the server says how long to wait.
+        """
+        headers = {"User-Agent": self._agent(), "Accept": ACCEPT}
+        if etag:
+            headers["If-None-Match"] = etag
+        if last_modified:
+            headers["If-Modified-Since"] = last_modified
+        limits = httpx2.Timeout(self.timeout, connect=min(CONNECT_SECONDS, self.timeout))
+        try:
+            with httpx2.Client(headers=headers, timeout=limits, follow_redirects=False) as client:
+                return self._follow(client, url)
+        except httpx2.InvalidURL as error:
+            raise FeedError(f"{shown(url)} is not a web address: {error}") from error
+        except httpx2.TimeoutException as error:
+            raise FeedError(f"{shown(url)} did not answer within {self.timeout:g} s") from error
+        except httpx2.HTTPError as error:
+            reason = clean(str(error)) or type(error).__name__
+            raise FeedError(f"{shown(url)} cannot be fetched: {reason}") from error
+
+    def _agent(self) -> str:
+        contact = clean(self.contact)
+        about = f" (+mailto:{contact})" if "@" in contact and "/" not in contact else ""
+        if contact and not about:
+            about = f" (+{contact})"
+        agent = f"paper-digest/{__version__}{about}"
+        return agent.encode("ascii", "ignore").decode()
+
+    def _follow(self, client: httpx2.Client, url: str) -> Fetched:
+        start = url
+        for _ in range(MOST_REDIRECTS + 1):
+            parts = urlsplit(url)
+            if parts.scheme not in ("http", "https") or not parts.hostname:
+                raise FeedError(f"{shown(url)} is not a web address (http or https)")
+            with (
+                self.limiter.turn(parts.hostname) as started,
+                client.stream("GET", url) as response,
+            ):
+                if not response.has_redirect_location:
+                    return self._answer(response, url, started + self.timeout)
+                url = urljoin(url, response.headers["location"])
+        raise FeedError(f"{shown(start)} was redirected more than {MOST_REDIRECTS} times")
+
+    def _answer(self, response: httpx2.Response, url: str, deadline: float) -> Fetched:
+        headers = response.headers
+        if response.status_code not in (200, 304):
+            raise FeedError(
+                self._refusal(response, url, deadline),
+                retry_after=retry_after(headers.get("retry-after", ""), self.now()),
+            )
+        unchanged = response.status_code == 304
+        age = _MAX_AGE.search(headers.get("cache-control", ""))
+        return Fetched(
+            body=b"" if unchanged else self._body(response, url, deadline),
+            url=url,
+            unchanged=unchanged,
+            etag=headers.get("etag", ""),
+            last_modified=headers.get("last-modified", ""),
+            content_type=headers.get("content-type", ""),
+            max_age=int(age[1]) if age else None,
+        )
+
+    def _refusal(self, response: httpx2.Response, url: str, deadline: float) -> str:
+        code = response.status_code
+        phrase = HTTPStatus(code).phrase if code in set(HTTPStatus) else ""
+        sentence = f"{shown(url)} answered {code} {phrase}".rstrip()
+        if code == 400:  # arXiv explains itself in a feed
+            page = self._body(response, url, deadline).decode("utf-8", "replace")
+            if told := _ERROR_TITLE.search(page):
+                sentence += f": {shortened(clean(told[0]), 200)}"
+        return sentence
+
+    def _body(self, response: httpx2.Response, url: str, deadline: float) -> bytes:
+        body = bytearray()
+        for chunk in response.iter_bytes():  # decompressed: a small answer may be a large feed
+            body += chunk
+            if len(body) > self.most_bytes:
+                size = f"{self.most_bytes / 1e6:g} MB"
+                raise FeedError(f"{shown(url)} is larger than {size} (feeds.max_megabytes)")
+            if self.limiter.clock() > deadline:
+                raise FeedError(f"{shown(url)} took longer than {self.timeout:g} s")
+        return bytes(body)
+
+
+def read_file(path: str, most_bytes: int) -> Fetched:
+    """A feed from a file, for sources that a person names; `path` may begin with file://."""
+    place = Path(unquote(urlsplit(path).path) if path.startswith("file://") else path)
+    try:
+        if place.stat().st_size > most_bytes:
+            raise FeedError(f"{place} is larger than {most_bytes / 1e6:g} MB")
+        return Fetched(place.read_bytes(), str(place))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise FeedError(f"{place} cannot be read: {reason}") from error
+
+
+def retry_after(header: str, now: datetime) -> float | None:
+    """The wait in seconds that a Retry-After header names, as a number or as a date."""
+    header = header.strip()
+    if header.isascii() and header.isdigit():
+        return float(header[:9])
+    try:
+        moment = parsedate_to_datetime(header)
+    except (ValueError, IndexError):
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - now).total_seconds())
+
+
+def shown(url: str) -> str:
+    """The address as messages and logs may show it: without login, query and fragment."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return "the address"
+    if not host:
+        return shortened(clean(url), 200)
+    place = f"{host}:{port}" if port else host
+    return shortened(clean(f"{parts.scheme}://{place}{parts.path}"), 200)

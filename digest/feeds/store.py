@@ -1,0 +1,234 @@
+"""A listing becomes rows: one paper per work, one announcement per paper, day and kind."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from itertools import islice
+from typing import Any
+
+import structlog
+from sqlalchemy import Table, bindparam, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlmodel import Session
+
+from digest.models import metadata
+from digest.papers import Entry, Listing, merge
+
+PAPER, ALIAS = metadata.tables["paper"], metadata.tables["paper_alias"]
+ANNOUNCEMENT, UPVOTES = metadata.tables["announcement"], metadata.tables["upvotes"]
+
+VOTES_FROM = "huggingface"
+AT_ONCE = 500  # values in one IN list
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """`seen` entries, of which `rejected` could not be read; `new` papers were stored, and the
+    record of `updated` others changed."""
+
+    seen: int = 0
+    new: int = 0
+    updated: int = 0
+    rejected: int = 0
+
+
+@dataclass(slots=True)
+class _Work:
+    """A paper of the listing on its way to the database; `id` is None until it is there."""
+
+    id: int | None
+    values: dict[str, Any]
+    changed: bool = False
+    entries: list[Entry] = field(default_factory=list)
+
+
+def store(
+    session: Session,
+    listing: Listing,
+    feed_id: int | None,
+    now: datetime,
+    *,
+    votes_day: date | None = None,
+) -> Tally:
+    """Stores what the listing holds; storing it again changes nothing.
+
+    Votes are kept as the count of `votes_day`, else of `now`'s day in UTC.
+    """
+    known = _known(session, {name for entry in listing.entries for name in _names(entry)})
+    aliased = set(known)
+    works: dict[int, _Work] = {}
+    for entry in listing.entries:
+        work = _entered(entry, known, now)
+        works[id(work)] = work
+    new = [work for work in works.values() if work.id is None]
+    updated = [work for work in works.values() if work.id is not None and work.changed]
+    _insert_papers(session, new)
+    _update_papers(session, updated, now)
+    _insert_aliases(session, known, aliased)
+    _insert_announcements(session, list(works.values()), feed_id, now)
+    _insert_votes(session, works.values(), votes_day or now.date())
+    rejected = len(listing.rejected)
+    return Tally(len(listing.entries) + rejected, len(new), len(updated), rejected)
+
+
+def _names(entry: Entry) -> tuple[str, ...]:
+    return (entry.key, *entry.aliases)
+
+
+def _known(session: Session, names: Iterable[str]) -> dict[str, _Work]:
+    """The stored papers that any of `names` stands for, under each of those names."""
+    stands_for: dict[str, int] = {}
+    for some in _chunks(names):
+        keys = select(PAPER.c.key, PAPER.c.id).where(PAPER.c.key.in_(some))
+        aliases = select(ALIAS.c.alias, ALIAS.c.paper_id).where(ALIAS.c.alias.in_(some))
+        for query in (aliases, keys):
+            stands_for.update((name, paper_id) for name, paper_id in session.execute(query))
+    works: dict[int, _Work] = {}
+    for some_ids in _chunks(set(stands_for.values())):
+        for row in session.execute(select(PAPER).where(PAPER.c.id.in_(some_ids))).mappings():
+            works[row["id"]] = _Work(row["id"], dict(row))
+    return {name: works[paper_id] for name, paper_id in stands_for.items()}
+
+
+def _entered(entry: Entry, known: dict[str, _Work], now: datetime) -> _Work:
+    """The paper that `entry` is of, the entry merged into it; a new one where none is known."""
+    works = {id(work): work for name in _names(entry) if (work := known.get(name))}
+    if len(works) > 1:
+        log.info("one paper is stored twice", keys=[w.values["key"] for w in works.values()])
+    work = next(iter(works.values()), None)
+    if work is None:
+        work = _Work(None, _fresh(entry, now))
+    elif changes := merge(work.values, entry):
+        known.setdefault(work.values["key"], work)  # an alias, where the key gives way to a better
+        work.values |= changes
+        work.changed = True
+    if entry.kind in ("new", "cross") and work.values["announced_day"] is None:
+        work.values |= {"announced_day": entry.day, "announced_at": now}
+        work.changed = True
+    work.entries.append(entry)
+    for name in _names(entry):
+        known.setdefault(name, work)
+    return work
+
+
+def _fresh(entry: Entry, now: datetime) -> dict[str, Any]:
+    same = ("key", "version", "title", "abstract", "url", "pdf_url", "doi", "journal", "licence")
+    return {name: getattr(entry, name) for name in same} | {
+        "authors": list(entry.authors),
+        "categories": list(entry.categories),
+        "announced_day": None,
+        "announced_at": None,
+        "updated_at": now,
+    }
+
+
+def _insert_papers(session: Session, works: Sequence[_Work]) -> None:
+    if not works:
+        return
+    session.execute(_insert(session, PAPER), [work.values for work in works])
+    ids: dict[str, int] = {}
+    for some in _chunks(work.values["key"] for work in works):
+        query = select(PAPER.c.key, PAPER.c.id).where(PAPER.c.key.in_(some))
+        ids.update((key, paper_id) for key, paper_id in session.execute(query))
+    for work in works:
+        work.id = ids[work.values["key"]]
+
+
+def _update_papers(session: Session, works: Sequence[_Work], now: datetime) -> None:
+    if not works:
+        return
+    columns = [column.name for column in PAPER.c if column.name != "id"]
+    statement = (
+        update(PAPER)
+        .where(PAPER.c.id == bindparam("of"))
+        .values({name: bindparam(f"to_{name}") for name in columns})
+    )
+    rows = [work.values | {"updated_at": now} for work in works]
+    session.execute(
+        statement,
+        [{"of": row["id"]} | {f"to_{name}": row[name] for name in columns} for row in rows],
+    )
+
+
+def _insert_aliases(session: Session, known: dict[str, _Work], aliased: set[str]) -> None:
+    rows = [
+        {"alias": name, "paper_id": work.id}
+        for name, work in known.items()
+        if name != work.values["key"] and (name not in aliased or work.changed)
+    ]
+    if rows:
+        session.execute(_insert(session, ALIAS), rows)
+
+
+def _insert_announcements(
+    session: Session, works: Sequence[_Work], feed_id: int | None, now: datetime
+) -> None:
+    before = _already_new(session, works, feed_id)
+    rows = {
+        (work.id, entry.day, entry.kind): {
+            "paper_id": work.id,
+            "day": entry.day,
+            "kind": entry.kind,
+            "feed_id": feed_id,
+            "recorded_at": now,
+        }
+        for work in works
+        for entry in work.entries
+        if entry.kind != "new" or work.id not in before
+    }
+    if rows:
+        session.execute(_insert(session, ANNOUNCEMENT), list(rows.values()))
+
+
+def _already_new(session: Session, works: Sequence[_Work], feed_id: int | None) -> set[int]:
+    """The papers that this feed announced as new before: an entry without a date of its own
+    bears today's, and must not be news again tomorrow."""
+    if feed_id is None:
+        return set()
+    table = ANNOUNCEMENT.c
+    found: set[int] = set()
+    for some in _chunks(work.id for work in works):
+        query = select(table.paper_id).where(
+            table.paper_id.in_(some), table.kind == "new", table.feed_id == feed_id
+        )
+        found.update(session.execute(query).scalars())
+    return found
+
+
+def _insert_votes(session: Session, works: Iterable[_Work], day: date) -> None:
+    counts = {
+        work.id: entry.upvotes
+        for work in works
+        for entry in work.entries
+        if entry.upvotes is not None
+    }
+    if not counts:
+        return
+    statement = _dialect(session).insert(UPVOTES)
+    session.execute(
+        statement.on_conflict_do_update(
+            index_elements=[UPVOTES.c.paper_id, UPVOTES.c.source, UPVOTES.c.day],
+            set_={"count": statement.excluded["count"]},
+        ),
+        [
+            {"paper_id": paper_id, "source": VOTES_FROM, "day": day, "count": count}
+            for paper_id, count in counts.items()
+        ],
+    )
+
+
+def _insert(session: Session, table: Table) -> Any:
+    """An insert that leaves rows alone which are there already, on either database."""
+    return _dialect(session).insert(table).on_conflict_do_nothing()
+
+
+def _dialect(session: Session) -> Any:
+    return sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
+
+
+def _chunks(values: Iterable[Any]) -> Iterator[list[Any]]:
+    rest = iter(values)
+    while some := list(islice(rest, AT_ONCE)):
+        yield some
