@@ -14,6 +14,7 @@ GROUPS = [
     ("values", "digest digest.errors digest.settings digest.papers"),
     ("pure", "digest.latex digest.schedule digest.tokens digest.changes digest.ranking.*"),
     ("work", "digest.mail.outbox digest.mail.bounces digest.feeds.ingest digest.feeds.opml"),
+    ("work", "digest.feeds.store"),
     ("io", "digest.mail.smtp digest.feeds.fetch digest.db digest.models digest.migrations.*"),
     ("pure", "digest.mail.* digest.feeds.*"),
     ("wiring", "digest.app"),
