@@ -1,0 +1,177 @@
+"""The commands about digests: vote, rank, preview, deliver, send-test, evaluate."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from digest.cli.terminal import (
+    AsJson,
+    Day,
+    DryRun,
+    opened,
+    parse_day,
+    print_fields,
+    print_json,
+    print_table,
+    progress,
+    say,
+)
+from digest.errors import DigestError
+
+Email = Annotated[str, typer.Argument(metavar="EMAIL", help="The subscriber's address.")]
+
+
+def register(cli: typer.Typer) -> None:
+    for name, command in (
+        ("vote", vote),
+        ("rank", rank),
+        ("preview", preview),
+        ("deliver", deliver),
+        ("send-test", send_test),
+        ("evaluate", evaluate),
+    ):
+        cli.command(name)(command)
+
+
+def vote(
+    context: typer.Context,
+    email: Email,
+    paper_id: Annotated[str, typer.Argument(help="Such as arxiv:2512.01234.")],
+    choice: Annotated[str, typer.Argument(metavar="up|down|none")],
+    as_json: AsJson = False,
+) -> None:
+    """Record feedback, as the links in the mail do."""
+    from digest import feedback, subscribers
+
+    with opened(context) as app, app.db.write() as session:
+        person = subscribers.find(session, email)
+        paper = feedback.find_paper(session, paper_id)
+        assert person.id is not None and paper.id is not None
+        feedback.record(session, person.id, paper.id, choice, source="cli", now=app.now())
+    if as_json:
+        print_json({"email": person.email, "id": paper.key, "vote": choice})
+    else:
+        said = {"up": "thumbs up", "down": "thumbs down", "none": "no vote any more"}[choice]
+        say(f"{person.email}: {said} for “{paper.title}”; the next digest takes it into account.")
+
+
+def rank(
+    context: typer.Context,
+    email: Email,
+    day: Day = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many, from the best on.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """The ranking of a day's papers, with scores and reasons."""
+    from digest import picking
+
+    wanted = parse_day(day)
+    with opened(context) as app:
+        ranked = picking.rank(app, email, wanted, limit)
+    if as_json:
+        print_json(ranked)
+    else:
+        rows = [
+            (at, paper.score, paper.id, paper.title, "; ".join(paper.reasons))
+            for at, paper in enumerate(ranked, 1)
+        ]
+        print_table([">#", ">score", "id", "title", "reasons"], rows)
+
+
+def preview(
+    context: typer.Context,
+    email: Email,
+    day: Day = None,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the HTML part.")] = None,
+    text: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the text part.")] = None,
+    eml: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the message.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Render a digest without sending it: into files, or as text to the terminal."""
+    from digest.mail import outbox
+
+    wanted = parse_day(day)
+    with opened(context) as app:
+        message = outbox.preview(app, email, wanted)
+    written = {
+        name: str(file)
+        for name, file, content in (
+            ("html", html, message.html.encode()),
+            ("text", text, message.text.encode()),
+            ("eml", eml, message.raw),
+        )
+        if file is not None and _write(file, content)
+    }
+    if as_json:
+        print_json({"subject": message.subject, "written": written})
+    elif written:
+        print_fields([("subject", message.subject), *written.items()])
+    else:
+        say(f"{message.subject}\n\n{message.text}")
+
+
+def _write(file: Path, content: bytes) -> bool:
+    try:
+        file.write_bytes(content)
+    except OSError as error:
+        raise DigestError(f"cannot write {file}: {error.strerror}") from error
+    return True
+
+
+def deliver(
+    context: typer.Context,
+    day: Day = None,
+    only: Annotated[str | None, typer.Option(metavar="EMAIL", help="To nobody else.")] = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Rank, render and send what is due; with --day that day's digest now, whatever the hour."""
+    from digest import delivery
+
+    wanted = parse_day(day)
+    with opened(context) as app, progress("Delivering") as advance:
+        done = delivery.deliver(app, wanted, only, dry_run=dry_run, progress=advance)
+    if as_json:
+        print_json(done)
+    elif dry_run:
+        say(f"Would send {done.sent}; {done.skipped} have nothing new to read.")
+    else:
+        parts = [f"Sent {done.sent}", f"{done.skipped} had nothing new to read"]
+        parts += [f"{done.failed} failed"] if done.failed else []
+        parts += [f"{done.in_doubt} in doubt, sent once more"] if done.in_doubt else []
+        say("; ".join(parts) + ".")
+
+
+def send_test(context: typer.Context, email: Email, as_json: AsJson = False) -> None:
+    """Send one small mail through the configured server, and show the server's answers."""
+    from digest.mail import outbox
+
+    with opened(context) as app:
+        answers = outbox.send_test(app, email)
+    if as_json:
+        print_json({"email": email, "answers": answers})
+    else:
+        for answer in answers:
+            say(answer)
+
+
+def evaluate(
+    profiles: Annotated[Path, typer.Argument(help="JSON lines: user, topics, likes, …")],
+    papers: Annotated[Path, typer.Option(help="JSON lines (.gz and .xz too).")],
+    candidates: Annotated[Path | None, typer.Option(help="JSON lines: user, day[, ids].")] = None,
+    qrels: Annotated[Path | None, typer.Option(help="JSON lines: user, day, relevant.")] = None,
+    predictions: Annotated[Path | None, typer.Option(help="Where the rankings go.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Offline evaluation: rank candidates for profiles, and measure against what is relevant."""
+    from digest import evaluation
+
+    with progress("Ranking") as advance:
+        figures = evaluation.evaluate(
+            profiles, papers, candidates, qrels, predictions, progress=advance
+        )
+    if as_json:
+        print_json(figures)
+    else:
+        print_fields(figures.items())

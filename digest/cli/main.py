@@ -1,0 +1,125 @@
+"""The program `digest`: its commands, the global options, and the commands of the whole."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from digest import __version__
+from digest.cli import demo, digests, feeds, subscribers
+from digest.cli.terminal import AsJson, opened, print_fields, print_json, say
+
+if TYPE_CHECKING:
+    from digest.app import App
+    from digest.doctor import Finding
+
+cli = typer.Typer(
+    help="A personalised digest of new papers, by mail every morning.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+cli.add_typer(feeds.cli, name="feeds")
+cli.command("ingest")(feeds.ingest)
+cli.add_typer(subscribers.cli, name="subscribers")
+digests.register(cli)
+cli.command("demo")(demo.demo)
+db = typer.Typer(help="Schema and data.", no_args_is_help=True)
+cli.add_typer(db, name="db")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"digest {__version__}")
+        raise typer.Exit
+
+
+@cli.callback()
+def options(
+    context: typer.Context,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="The configuration; else $DIGEST_CONFIG, else ./config.toml, else the defaults.",
+        ),
+    ] = None,
+    _version_wanted: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    context.obj = config
+
+
+@cli.command()
+def init(
+    context: typer.Context,
+    category: Annotated[
+        list[str] | None,
+        typer.Option("--category", "-c", help="An arXiv category, such as cs.LG; once for each."),
+    ] = None,
+) -> None:
+    """Write config.toml, create the database and add the first feeds."""
+    from digest.cli.setup import set_up
+
+    path, urls = set_up(context.obj, category or [])
+    say(f"Wrote {path} with a fresh secret, and created the database.", style="bold")
+    if urls:
+        print_fields([("feed", url) for url in urls])
+    else:
+        say("There is no feed yet, so nothing will come: name categories, or `digest feeds add`.")
+    say(f"Next: set smtp, mail and web.base_url in {path}, and ask `digest doctor`.")
+    say("Then: `digest subscribers add you@example.org --topic …`, and `digest run`.")
+
+
+@cli.command()
+def doctor(context: typer.Context, as_json: AsJson = False) -> None:
+    """Check configuration, database, feeds and mail; exit code 1 where something fails."""
+    from digest.doctor import check
+
+    with opened(context) as app:
+        findings = check(app)
+    if as_json:
+        print_json(findings)
+    else:
+        _print_findings(findings)
+    if any(finding.state == "fail" for finding in findings):
+        raise typer.Exit(1)
+
+
+def _print_findings(findings: "list[Finding]") -> None:
+    styles = {"ok": ("green", "✓"), "warn": ("yellow", "!"), "fail": ("bold red", "✗")}
+    for finding in findings:
+        style, sign = styles[finding.state]
+        say(f"{sign} {finding.name}: {finding.sentence}", style=style)
+        if finding.mend:
+            say(f"    {finding.mend}")
+
+
+@db.command("upgrade")
+def upgrade(context: typer.Context, as_json: AsJson = False) -> None:
+    """Bring the schema up to this version's; every start does so by itself, too."""
+    with opened(context) as app:
+        place = app.db.url.render_as_string()
+    if as_json:
+        print_json({"database": place, "current": True})
+    else:
+        say(f"{place} has this version's schema.")
+
+
+def _stay(part: str, help_text: str) -> None:
+    def command(context: typer.Context) -> None:
+        from digest.cli import service
+
+        start: Callable[[App], None] = getattr(service, part)
+        with opened(context, verbose=True) as app:
+            start(app)
+
+    cli.command(part, help=help_text)(command)
+
+
+_stay("run", "The service in one process: scheduler, delivery and web.")
+_stay("web", "The web pages alone.")
+_stay("scheduler", "Fetch feeds and prepare digests, alone.")
+_stay("worker", "Send what is in the outbox, alone.")

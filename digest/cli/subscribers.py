@@ -1,0 +1,270 @@
+"""`digest subscribers …`: who reads, and what they wish for."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from digest.cli.terminal import (
+    AsJson,
+    DryRun,
+    Yes,
+    opened,
+    parse_day,
+    print_fields,
+    print_json,
+    print_table,
+    say,
+    sure,
+)
+
+if TYPE_CHECKING:
+    from digest.app import App
+    from digest.changes import Changes
+    from digest.models import Subscriber
+
+cli = typer.Typer(help="Who reads: add, change, pause, end, import, export.", no_args_is_help=True)
+
+Email = Annotated[str, typer.Argument(metavar="EMAIL", help="The subscriber's address.")]
+Name = Annotated[str | None, typer.Option(help="How the mail addresses them.")]
+Topic = Annotated[
+    list[str] | None,
+    typer.Option(help="An interest in plain words, once for each; `… ^2` weighs it double."),
+]
+Category = Annotated[list[str] | None, typer.Option(help="An arXiv category, once for each.")]
+Author = Annotated[list[str] | None, typer.Option(help="An author to follow, once for each.")]
+Like = Annotated[list[str] | None, typer.Option(help="The id of a paper to start from.")]
+Mute = Annotated[list[str] | None, typer.Option(help="A word to leave out, once for each.")]
+MinScore = Annotated[
+    float | None, typer.Option(help="Leave out what scores lower (0 to 1); -inf: no such bar.")
+]
+PerDigest = Annotated[int | None, typer.Option(min=1, max=50, help="Papers per digest [10].")]
+Frequency = Annotated[
+    str | None, typer.Option(metavar="daily|weekdays|weekly", help="How often [daily].")
+]
+At = Annotated[str | None, typer.Option(metavar="HH:MM", help="When [07:00].")]
+Zone = Annotated[str | None, typer.Option(help="In which time zone [UTC].")]
+
+
+@cli.command("add")
+def add(
+    context: typer.Context,
+    email: Email,
+    name: Name = None,
+    topic: Topic = None,
+    category: Category = None,
+    author: Author = None,
+    like: Like = None,
+    mute: Mute = None,
+    min_score: MinScore = None,
+    per_digest: PerDigest = None,
+    frequency: Frequency = None,
+    at: At = None,
+    timezone: Zone = None,
+    as_json: AsJson = False,
+) -> None:
+    """Add a confirmed subscriber."""
+    from digest import subscribers
+
+    changes = _changes(
+        name, topic, category, author, mute, min_score, per_digest, frequency, at, timezone
+    )
+    with opened(context) as app:
+        person = subscribers.add(app, email, changes, like or [])
+    _show(person, as_json)
+
+
+@cli.command("edit")
+def edit(
+    context: typer.Context,
+    email: Email,
+    name: Name = None,
+    topic: Topic = None,
+    category: Category = None,
+    author: Author = None,
+    mute: Mute = None,
+    min_score: MinScore = None,
+    per_digest: PerDigest = None,
+    frequency: Frequency = None,
+    at: At = None,
+    timezone: Zone = None,
+    as_json: AsJson = False,
+) -> None:
+    """Change what is given; a list given replaces the one before, `--topic ""` empties it."""
+    from digest import subscribers
+
+    changes = _changes(
+        name, topic, category, author, mute, min_score, per_digest, frequency, at, timezone
+    )
+    with opened(context) as app:
+        person = subscribers.edit(app, _find(app, email), changes)
+    _show(person, as_json)
+
+
+def _changes(
+    name: str | None,
+    topic: list[str] | None,
+    category: list[str] | None,
+    author: list[str] | None,
+    mute: list[str] | None,
+    min_score: float | None,
+    per_digest: int | None,
+    frequency: str | None,
+    at: str | None,
+    timezone: str | None,
+) -> "Changes":
+    from digest.changes import Changes, parse_topic
+
+    return Changes(
+        name=name,
+        topics=None if topic is None else [parse_topic(text) for text in topic],
+        categories=None if category is None else [parse_topic(text) for text in category],
+        authors=author,
+        muted=mute,
+        min_score=min_score,
+        per_digest=per_digest,
+        frequency=frequency,
+        send_at=at,
+        timezone=timezone,
+    )
+
+
+def _find(app: "App", email: str) -> int:
+    from digest import subscribers
+
+    with app.db.read() as session:
+        person = subscribers.find(session, email)
+    assert person.id is not None
+    return person.id
+
+
+@cli.command("list")
+def listing(
+    context: typer.Context,
+    status: Annotated[
+        str | None, typer.Option(metavar="pending|active|paused|removed", help="Only these.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """All subscribers."""
+    from digest import subscribers
+
+    with opened(context) as app, app.db.read() as session:
+        people = subscribers.listing(session, status)
+    if as_json:
+        print_json([_record(person) for person in people])
+        return
+    rows = [
+        (p.email, p.status, _weighted(p.topics), _when(p), p.next_digest_at, p.per_digest)
+        for p in people
+    ]
+    print_table(["email", "status", "topics", "when", "next", ">papers"], rows)
+
+
+@cli.command("show")
+def show(context: typer.Context, email: Email, as_json: AsJson = False) -> None:
+    """One subscriber's wishes, and where the subscription stands."""
+    from digest import subscribers
+
+    with opened(context) as app, app.db.read() as session:
+        person = subscribers.find(session, email)
+    _show(person, as_json)
+
+
+@cli.command("pause")
+def pause(
+    context: typer.Context,
+    email: Email,
+    until: Annotated[
+        str | None, typer.Option(metavar="YYYY-MM-DD", help="The first day with mail again.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """No mail until a day, or until `resume`."""
+    from digest import subscribers
+
+    back = parse_day(until)
+    with opened(context) as app:
+        person = subscribers.pause(app, _find(app, email), back)
+    _show(person, as_json)
+
+
+@cli.command("resume")
+def resume(context: typer.Context, email: Email, as_json: AsJson = False) -> None:
+    """End a pause."""
+    from digest import subscribers
+
+    with opened(context) as app:
+        person = subscribers.resume(app, _find(app, email))
+    _show(person, as_json)
+
+
+@cli.command("remove")
+def remove(
+    context: typer.Context,
+    email: Email,
+    yes: Yes = False,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """End a subscription; only the person's own new sign-up begins it again."""
+    from digest import subscribers
+
+    with opened(context) as app:
+        person = _find(app, email)
+        if not dry_run:
+            sure(f"End the subscription of {email}?", yes)
+            subscribers.remove(app, person)
+    _done(email, "removed", dry_run, as_json)
+
+
+@cli.command("erase")
+def erase(
+    context: typer.Context,
+    email: Email,
+    yes: Yes = False,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Delete all that is known of a person, but a keyed hash that bars an import."""
+    from digest import subscribers
+
+    with opened(context) as app:
+        person = _find(app, email)
+        if not dry_run:
+            sure(f"Erase {email} with all votes and digests?", yes)
+            subscribers.erase(app, person)
+    _done(email, "erased", dry_run, as_json)
+
+
+def _done(email: str, what: str, dry_run: bool, as_json: bool) -> None:
+    if as_json:
+        print_json({"email": email, what: not dry_run})
+    else:
+        say(f"{email} would be {what}." if dry_run else f"{email} is {what}.")
+
+
+def _show(person: "Subscriber", as_json: bool) -> None:
+    record = _record(person)
+    if as_json:
+        print_json(record)
+        return
+    for name in ("topics", "categories"):
+        record[name] = _weighted(record[name])
+    for name in ("authors", "muted"):
+        record[name] = ", ".join(record[name])
+    print_fields((name.replace("_", " "), value) for name, value in record.items())
+
+
+def _record(person: "Subscriber") -> dict[str, Any]:
+    hidden = {"id", "email_key", "link_epoch", "revision"}
+    return person.model_dump(exclude=hidden)
+
+
+def _weighted(pairs: list[Any]) -> str:
+    return ", ".join(text if weight == 1 else f"{text} ^{weight:g}" for text, weight in pairs)
+
+
+def _when(person: "Subscriber") -> str:
+    if person.paused_until:
+        return f"paused until {person.paused_until}"
+    return f"{person.frequency} {person.send_at} {person.timezone}"

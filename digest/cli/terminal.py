@@ -1,0 +1,191 @@
+"""What every command shares: the application opened, and how results reach a person or a script."""
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, is_dataclass
+from datetime import date, datetime
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from digest.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from digest.app import App
+
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print one JSON document, and nothing else, on stdout.")
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Day = Annotated[
+    str | None, typer.Option(metavar="YYYY-MM-DD", help="The listing day; otherwise the latest.")
+]
+
+_CONTROLS = dict.fromkeys((*range(9), *range(11, 32), *range(127, 160)), "�")
+_PIPE_WIDTH = 10_000  # a table that goes to a file or a program is never cut or wrapped
+
+
+@contextmanager
+def opened(context: typer.Context, *, verbose: bool = False) -> "Iterator[App]":
+    """The application of `--config`; the log goes to stderr, `verbose` from the level info on."""
+    from digest.app import open_app
+    from digest.settings import load
+
+    log_to_stderr(verbose)
+    with open_app(load(context.obj)) as app:
+        yield app
+
+
+def log_to_stderr(verbose: bool) -> None:
+    import structlog
+
+    person = sys.stderr.isatty()
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=not person),
+            *([] if person else [structlog.processors.format_exc_info]),
+            structlog.dev.ConsoleRenderer()
+            if person
+            else structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"]),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(20 if verbose else 30),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+
+
+@cache
+def _console(stderr: bool = False) -> "Console":
+    from rich.console import Console
+
+    there = (sys.stderr if stderr else sys.stdout).isatty()
+    return Console(stderr=stderr, width=None if there else _PIPE_WIDTH, highlight=False)
+
+
+def plain(value: object) -> str:
+    """A value as a cell or line shows it, without what could steer the terminal."""
+    if value is None or value == "":
+        return "–"
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M} UTC"
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    return str(value).translate(_CONTROLS)
+
+
+def say(text: str, *, style: str = "") -> None:
+    """A line for the person at the terminal."""
+    from rich.text import Text
+
+    _console().print(Text(plain(text), style=style))
+
+
+def print_json(value: object) -> None:
+    print(json.dumps(value, ensure_ascii=False, indent=2, default=_as_json))
+
+
+def _as_json(value: Any) -> object:
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    if hasattr(value, "model_dump"):
+        return value.model_dump()
+    return str(value)
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Columns named with a leading `>` hold figures and stand at the right."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    for name in columns:
+        figures = name.startswith(">")
+        table.add_column(
+            name.lstrip(">"),
+            justify="right" if figures else "left",
+            no_wrap=figures,
+            overflow="fold",
+        )
+    for row in rows:
+        table.add_row(*(Text(plain(cell)) for cell in row))
+    _console().print(table)
+
+
+def print_fields(pairs: Iterable[tuple[str, object]]) -> None:
+    """Names and values, one pair a line."""
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table.grid(padding=(0, 2))
+    for name, value in pairs:
+        grid.add_row(Text(name, style="dim"), Text(plain(value)))
+    _console().print(grid)
+
+
+@contextmanager
+def progress(label: str) -> Iterator[Callable[..., None]]:
+    """Gives a function to call with (done, all) and, at will, what is under way; a bar on stderr,
+    on a terminal only."""
+    from rich.markup import escape
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    console = _console(True)
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    ) as bar:
+        task = bar.add_task(label, total=None)
+
+        def advance(done: int, total: int, now: str = "") -> None:
+            bar.update(task, completed=done, total=total, description=f"{label} {escape(now)}")
+
+        yield advance
+
+
+def sure(question: str, yes: bool) -> None:
+    """Asks before what cannot be undone; without a terminal to ask at, wants `--yes`."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise InputError(f"{question} This cannot be undone: repeat the command with --yes.")
+    typer.confirm(f"{question} This cannot be undone. Go on?", abort=True, err=True)
+
+
+def parse_day(text: str | None) -> date | None:
+    """Raises a usage error for what is no day."""
+    if text is None:
+        return None
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise typer.BadParameter(
+            f"{text!r} is not a day; expected YYYY-MM-DD, such as 2026-11-18"
+        ) from error
+
+
+def config_path(context: typer.Context) -> Path | None:
+    path: Path | None = context.obj
+    return path
