@@ -17,7 +17,7 @@ email_validator.SPECIAL_USE_DOMAIN_NAMES.clear()
 MOST_PER_DIGEST = 50
 MOST_ENTRIES = 100
 LONGEST = {"name": 100, "topics": 500, "categories": 60, "authors": 100, "muted": 100}
-HEAVIEST = 100.0
+LIGHTEST, HEAVIEST = 0.01, 100
 
 _WEIGHT = re.compile(r"\s*\^\s*(\d{0,4}(?:\.\d{0,6})?)\s*$")
 _CODES = re.compile(r"\S+\.\S+(?:\s+\S+\.\S+)+")
@@ -114,7 +114,9 @@ def parse_names(text: str) -> list[str]:
 
 def topics_text(pairs: Iterable[Sequence[Any]]) -> str:
     """What `parse_topics` reads back, one a line."""
-    return "\n".join(text if weight == 1 else f"{text} ^{weight:.6g}" for text, weight in pairs)
+    return "\n".join(
+        text if weight == 1 and "^" not in text else f"{text} ^{weight:g}" for text, weight in pairs
+    )
 
 
 def _shown(text: str) -> str:
@@ -141,12 +143,12 @@ def _names(name: str, values: Sequence[str]) -> list[str]:
 def _weighted(name: str, pairs: Sequence[tuple[str, float]]) -> list[list[Any]]:
     weights: dict[str, float] = {}
     for text, weight in pairs:
-        if not 0 < weight <= HEAVIEST:
+        if not LIGHTEST <= weight <= HEAVIEST:
             raise InputError(
-                f"{name}: expected a weight above 0 and up to {HEAVIEST:g} for {_shown(text)},"
+                f"{name}: expected a weight from {LIGHTEST} to {HEAVIEST} for {_shown(text)},"
                 f" got {weight:g}"
             )
-        weights.setdefault(clean(text).casefold(), float(weight))
+        weights.setdefault(clean(text).casefold(), round(float(weight), 2))
     lines = _names(name, [text for text, _ in pairs])
     return [[line, weights[line.casefold()]] for line in lines]
 

@@ -22,7 +22,8 @@ from digest.changes import (
     topics_text,
 )
 from digest.errors import InputError, NotFound
-from digest.mail.links import split_vote
+from digest.mail import compose
+from digest.mail.links import Links, split_vote
 from digest.models import Digest, Paper, Pick, Subscriber
 from digest.tokens import ExpiredToken, InvalidToken, Purpose, Token
 from digest.web.pages import app_of, local_moment, page, text_of, zones
@@ -248,13 +249,17 @@ def _leave(request: Request, token: Token) -> None:
 
 
 def digest_page(request: Request) -> Response:
-    """The mail of a digest as a page, without its reader's rights."""
-    token, _ = _bearer(request, "view")
-    with app_of(request).db.read() as session:
+    """What a digest's mail shows, as a page: without the votes, preferences and unsubscribing that
+    are its reader's alone, so that the link may be passed on."""
+    app = app_of(request)
+    token, person = _bearer(request, "view")
+    with app.db.read() as session:
         held = session.get(Digest, token.subject)
-    if held is None or held.subscriber_id != token.subscriber_id:
-        raise InvalidToken
-    raise InvalidToken
+        if held is None or held.subscriber_id != token.subscriber_id:
+            raise InvalidToken
+        links = Links(app.settings.web.base_url, app.tokens)
+        mail = compose.load(session, person, held, app.settings, links)
+    return page(request, "digest", mail=mail)
 
 
 def _read(request: Request, purpose: Purpose, raw: str | None = None) -> Token:
