@@ -13,6 +13,7 @@ PACKAGE = Path(__file__).parent.parent / "digest"
 GROUPS = [
     ("values", "digest digest.errors digest.settings digest.papers"),
     ("pure", "digest.latex digest.schedule digest.tokens digest.changes digest.ranking.*"),
+    ("work", "digest.mail.compose digest.mail.writer digest.mail.queue digest.mail.sending"),
     ("work", "digest.mail.outbox digest.mail.bounces digest.feeds.ingest digest.feeds.opml"),
     ("work", "digest.feeds.store"),
     ("io", "digest.mail.smtp digest.feeds.fetch digest.db digest.models digest.migrations.*"),

@@ -1,30 +1,52 @@
-"""The mails on their way: put in, claimed one at a time, sent, and what became of them."""
+"""What others ask of the mail: put one in, send what is due, show one, try the server."""
 
+import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Literal
 
 from sqlmodel import Session
 
 from digest.app import App
-from digest.models import OutboxMessage
+from digest.errors import InputError, MailError
+from digest.mail import queue
+from digest.mail.compose import compose
+from digest.mail.links import Bearer
+from digest.mail.message import wire_address
+from digest.mail.render import render_digest
+from digest.mail.sending import Run
+from digest.mail.smtp import Connection
+from digest.mail.writer import Writer
+from digest.models import Digest, OutboxMessage
 
 Kind = Literal["digest", "confirm", "link"]
-Progress = Callable[[int, int], None]
 
 PRIORITY: dict[Kind, int] = {"confirm": 0, "link": 0, "digest": 5}
+POLL = 0.2  # seconds between looks at whether another process has finished
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What became of the messages of one run; one in doubt was handed over, unanswered."""
+    """What became of the messages of one run. Those `in_doubt` were handed over before without an
+    answer that we know of, and are sent once more."""
 
     sent: int = 0
     failed: int = 0
     deferred: int = 0
     in_doubt: int = 0
     cancelled: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """A mail as its reader sees it, and `raw` as it would be sent."""
+
+    subject: str
+    html: str
+    text: str
+    raw: bytes
 
 
 def enqueue(
@@ -47,14 +69,76 @@ def enqueue(
     )
 
 
-def send_due(app: App, progress: Progress | None = None, only: int | None = None) -> Sent:
-    """Sends what is due (`only`: of this subscriber), telling `progress` of (done, all).
+def send_due(
+    app: App, progress: Callable[[int, int], None] | None = None, only: int | None = None
+) -> Sent:
+    """Sends what is due (`only`: to this subscriber), telling `progress` of (done, all).
 
-    Raises MailError where the mail server refuses us as a whole; no address is marked then.
+    From an SQLite file one process sends at a time: another one waits until nothing is left, or
+    takes over when the first has died. Raises MailError where the mail server cannot be reached
+    or refuses us as a whole: what is not sent stays due, and no address is marked. SettingsError
+    where the sender or the signing key cannot be used.
     """
-    raise NotImplementedError
+    while True:
+        with app.db.exclusive("sender") as free:
+            if free:
+                run = Run(app, progress, only)
+                asyncio.run(run.all())
+                return Sent(**run.counts)
+        with app.db.read() as session:
+            if not queue.due(session, app.now(), only):
+                return Sent()
+        time.sleep(POLL)
+
+
+def preview(app: App, email: str, day: date | None = None) -> Preview:
+    """The digest that the subscriber would get for the day. Raises NotFound."""
+    from digest import editions, picking  # noqa: PLC0415 (they lead back here)
+
+    now, writer, plan = app.now(), Writer(app), picking.plan(app, email, day)
+    reader = plan.subscriber
+    assert reader.id is not None
+    digest = Digest(
+        subscriber_id=reader.id,
+        day=plan.day,
+        since=plan.since,
+        candidates=plan.candidates,
+        created_at=now,
+    )
+    with app.db.read() as session:
+        papers = editions.papers_by_id(session, {pick.paper_id for pick in plan.picks})
+        trending = editions.trending(session, plan.day)
+    cards = {paper.id: editions.card(paper) for paper in papers if paper.id is not None}
+    mail = compose(reader, digest, plan.picks, cards, trending, app.settings, writer.links)
+    rendered = render_digest(app.templates, mail)
+    raw = writer.message(
+        rendered,
+        kind="digest",
+        to=(reader.name, wire_address(reader.email) or writer.sender),
+        at=now,
+        number=0,
+        one_click=writer.links.one_click(Bearer(reader.id, reader.link_epoch, now)),
+    )
+    return Preview(rendered.subject, rendered.html, rendered.text, raw)
 
 
 def send_test(app: App, email: str) -> list[str]:
-    """Sends one small mail now and gives the server's answers. Raises MailError."""
-    raise NotImplementedError
+    """Sends one small mail now and gives the server's answers. Raises InputError, MailError."""
+    recipient = wire_address(email)
+    if recipient is None:
+        raise InputError(f"{email} is no address that mail can be sent to")
+    writer = Writer(app)
+    raw = writer.message(writer.test(), kind="test", to=("", recipient), at=app.now(), number=0)
+    return asyncio.run(_hand_over(writer, recipient, raw))
+
+
+async def _hand_over(writer: Writer, recipient: str, raw: bytes) -> list[str]:
+    connection = Connection(writer.app.settings.smtp)
+    try:
+        greeting = await connection.open()
+        outcome = await connection.send(writer.sender, recipient, raw, lambda: None)
+    finally:
+        await connection.close()
+    if outcome.kind != "accepted":
+        raise MailError(f"the mail server did not take the test mail: {outcome.reply}")
+    return [*greeting, *outcome.answers]

@@ -1,0 +1,102 @@
+"""DKIM signatures (RFC 6376): rsa-sha256, relaxed headers and body."""
+
+import base64
+import hashlib
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+
+from digest.errors import SettingsError
+
+SIGNED = (
+    "From",
+    "To",
+    "Subject",
+    "Date",
+    "Message-ID",
+    "Reply-To",
+    "MIME-Version",
+    "Content-Type",
+    "List-Id",
+    "List-Unsubscribe",
+    "List-Unsubscribe-Post",
+    "Feedback-ID",
+    "Auto-Submitted",
+    "Precedence",
+)
+_SPACES = re.compile(rb"[ \t]+")
+_TRAILING = re.compile(rb"[ \t]+(?=\r\n)")
+
+
+class Signer:
+    """Signs for one domain and selector with one key."""
+
+    def __init__(self, domain: str, selector: str, key: rsa.RSAPrivateKey) -> None:
+        self._domain = domain
+        self._selector = selector
+        self._key = key
+
+    def header(self, headers: Sequence[tuple[str, str]], body: bytes, at: datetime) -> str:
+        """The value of the DKIM-Signature header, to be put before the others.
+
+        `headers` are (name, folded value) as they will be sent; `at` is the time of signing.
+        """
+        names = [name for name, _ in headers if name in SIGNED]
+        # From is named once more than it is there, so that nobody can add a second one.
+        listed = ":".join([*names, "From"]).lower()
+        value = (
+            f"v=1; a=rsa-sha256; c=relaxed/relaxed; d={self._domain}; s={self._selector};\r\n"
+            f" t={int(at.timestamp())};\r\n h={_fold(listed, ':')};\r\n"
+            f" bh={_body_hash(body)};\r\n b="
+        )
+        lines = [_relaxed(name, value) for name, value in headers if name in SIGNED]
+        lines.append(_relaxed("DKIM-Signature", value).removesuffix(b"\r\n"))
+        signature = self._key.sign(b"".join(lines), padding.PKCS1v15(), hashes.SHA256())
+        text = base64.b64encode(signature).decode()
+        return value + "\r\n ".join(text[i : i + 72] for i in range(0, len(text), 72))
+
+
+def load_key(path: Path) -> rsa.RSAPrivateKey:
+    """The RSA private key in a PEM file. Raises SettingsError."""
+    try:
+        key = serialization.load_pem_private_key(path.read_bytes(), password=None)
+    except OSError as error:
+        raise SettingsError(f"mail.dkim_key_file: cannot read {path}: {error.strerror}") from error
+    except (ValueError, TypeError) as error:
+        raise SettingsError(
+            f"mail.dkim_key_file: expected a PEM private key without password in {path}"
+        ) from error
+    if not isinstance(key, rsa.RSAPrivateKey) or key.key_size < 2048:
+        raise SettingsError(
+            f"mail.dkim_key_file: expected an RSA key of 2048 bits or more in {path},"
+            " since some receivers ignore all others"
+        )
+    return key
+
+
+def _fold(text: str, separator: str) -> str:
+    """Breaks after separators, so that no line grows long."""
+    lines = [""]
+    for part in text.split(separator):
+        if len(lines[-1]) + len(part) > 66:
+            lines.append("")
+        lines[-1] += part + separator
+    return "\r\n ".join(lines).removesuffix(separator)
+
+
+def _relaxed(name: str, value: str) -> bytes:
+    unfolded = value.encode("ascii").replace(b"\r\n", b"")
+    return b"%s:%s\r\n" % (name.lower().encode("ascii"), _SPACES.sub(b" ", unfolded).strip())
+
+
+def _body_hash(body: bytes) -> str:
+    if b"  " in body or b"\t" in body:
+        body = _SPACES.sub(b" ", body)
+    if b" \r\n" in body:
+        body = _TRAILING.sub(b"", body)
+    body = body.rstrip(b"\r\n")
+    return base64.b64encode(hashlib.sha256(body + b"\r\n" if body else b"").digest()).decode()

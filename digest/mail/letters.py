@@ -1,0 +1,72 @@
+"""The small mails: the question whether an address is right, a fresh link, a test."""
+
+from datetime import timedelta
+from typing import Any
+
+import jinja2
+
+from digest.mail import pieces
+from digest.mail.render import Rendered
+
+
+def render_confirmation(
+    env: jinja2.Environment,
+    *,
+    service: str,
+    postal_address: str,
+    confirm_url: str,
+    lifetime: timedelta,
+) -> Rendered:
+    """Asks whether the address is its owner's. Nothing in it was written by who asked for it."""
+    return _letter(
+        env,
+        "confirm",
+        f"Please confirm: a digest of new papers from {service}",
+        "One tap, and the first digest is on its way.",
+        service=service,
+        postal_address=postal_address,
+        confirm_url=confirm_url,
+        hours=round(lifetime / timedelta(hours=1)),
+    )
+
+
+def render_link(
+    env: jinja2.Environment,
+    *,
+    service: str,
+    postal_address: str,
+    preferences_url: str,
+    unsubscribe_url: str,
+    lifetime: timedelta,
+) -> Rendered:
+    """A fresh link to the reader's preferences."""
+    return _letter(
+        env,
+        "link",
+        f"Your fresh link to {service}",
+        "It opens your topics, the number of papers and the hour of your digest.",
+        service=service,
+        postal_address=postal_address,
+        preferences_url=preferences_url,
+        unsubscribe_url=unsubscribe_url,
+        days=lifetime.days,
+    )
+
+
+def render_test(env: jinja2.Environment, *, service: str, postal_address: str) -> Rendered:
+    return _letter(
+        env,
+        "test",
+        f"A test mail from {service}",
+        "It took the same way as a digest does.",
+        service=service,
+        postal_address=postal_address,
+    )
+
+
+def _letter(
+    env: jinja2.Environment, name: str, subject: str, preheader: str, **values: Any
+) -> Rendered:
+    sender = pieces.sender(values["service"], values.pop("postal_address"))
+    values |= {"subject": subject, "preheader": preheader, "sender": sender}
+    return Rendered(subject, pieces.page(env, name, values), pieces.text(env, name, values))

@@ -1,0 +1,341 @@
+"""A digest and the small mails as HTML and text, made from values alone.
+
+A paper is rendered, and its styles put in, once for all readers; a reader's mail is joined from
+such pieces and the few bytes that are the reader's own.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import lru_cache
+from typing import Any, Literal, Self
+
+import jinja2
+from markupsafe import escape
+
+from digest.mail import pieces
+from digest.ranking.text import sentences
+
+Level = Literal["title", "sentence", "full"]
+LEVELS: tuple[Level, ...] = ("title", "sentence", "full")
+
+# Gmail cuts a mail off at some 100 kB; what is left free is for headers and signature.
+HTML_BYTES = 78_000
+MESSAGE_BYTES = 91_000
+ABSTRACT = 3_000  # characters; the longest of arXiv are within 2,000
+INDENT = " " * 4
+FLAG = "A step outside your topics"
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A paper as the mails of a day show it; `EditionPaper.card` holds it as JSON."""
+
+    key: str
+    title: str
+    abstract: str = ""
+    authors: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    url: str = ""
+    pdf_url: str | None = None
+    journal: str | None = None
+
+    @classmethod
+    def from_json(cls, card: Mapping[str, Any]) -> Self:
+        lists = {"authors": tuple(card["authors"]), "categories": tuple(card["categories"])}
+        return cls(**{name: card[name] for name in cls.__slots__ if name in card} | lists)
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A pick: `sentence` is the index of the abstract's marked sentence, `reason` says why."""
+
+    card: Card
+    up_url: str
+    down_url: str
+    reason: str = ""
+    sentence: int | None = None
+    exploring: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Trend:
+    """A paper that many look at; `note` says how many."""
+
+    title: str
+    url: str
+    authors: tuple[str, ...] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DigestMail:
+    """All that a digest shows. `items` are best first, out of `candidates` papers that were
+    announced from `since` to `day`; `why` says why the reader gets it."""
+
+    service: str
+    postal_address: str
+    day: date
+    since: date
+    candidates: int
+    items: tuple[Item, ...]
+    trending: tuple[Trend, ...]
+    why: str
+    preferences_url: str
+    unsubscribe_url: str
+    view_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A mail without its headers; lines end in \\n."""
+
+    subject: str
+    html: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """HTML and text cut at their slots (odd places name one), and how much room they take."""
+
+    html: tuple[str, ...]
+    text: tuple[str, ...]
+    html_bytes: int
+    wire_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Own:
+    """What fills a paper's slots in one reader's mail."""
+
+    html: dict[str, str]
+    text: dict[str, str]
+
+
+def render_digest(env: jinja2.Environment, mail: DigestMail) -> Rendered:
+    """The digest; with many papers the last ones are shortened, so that no client cuts it off."""
+    own = [_own(env, item, number) for number, item in enumerate(mail.items, start=1)]
+    papers = _papers(env, mail, own)
+    html = [pieces.fill(paper.html, its.html) for paper, its in zip(papers, own, strict=True)]
+    text = [pieces.fill(paper.text, its.text) for paper, its in zip(papers, own, strict=True)]
+    trends = _trending(env, mail.trending)
+    values = {
+        "subject": subject(mail),
+        "preheader": preheader(mail),
+        "service": mail.service,
+        "sender": pieces.sender(mail.service, mail.postal_address),
+        "day": in_words(mail.day),
+        "count": _count(mail),
+        "why": mail.why,
+        "preferences_url": mail.preferences_url,
+        "unsubscribe_url": mail.unsubscribe_url,
+        "view_url": mail.view_url,
+    }
+    shown = {name: str(escape(value)) for name, value in values.items()}
+    shown |= {"picks": "\n".join(html), "trending": "".join(trends.html)}
+    plain = values | {"picks": "".join(text), "trending": "".join(trends.text)}
+    return Rendered(
+        values["subject"], pieces.fill(_skeleton(env), shown), pieces.text(env, "digest", plain)
+    )
+
+
+def subject(mail: DigestMail) -> str:
+    """What is inside: the first paper, and how many more."""
+    if not mail.items:
+        return f"Nothing new for you on {in_words(mail.day)}"
+    more = len(mail.items) - 1
+    if not more:
+        return shorten(mail.items[0].card.title, 90)
+    papers = "paper" if more == 1 else "papers"
+    return f"{shorten(mail.items[0].card.title, 64)} + {more} more {papers}"
+
+
+def preheader(mail: DigestMail) -> str:
+    """What a list of mails shows beside the subject: the papers that follow the first."""
+    titles = [shorten(item.card.title, 70) for item in mail.items[1:4]]
+    return f"Also: {'; '.join(titles)}" if titles else _count(mail)
+
+
+def in_words(day: date) -> str:
+    return f"{day:%A}, {day.day} {day:%B %Y}"
+
+
+def shorten(text: str, length: int) -> str:
+    """At most `length` characters, cut between words, with an ellipsis where something is cut."""
+    text = pieces.clean(text)
+    if len(text) <= length:
+        return text
+    return f"{text[: length - 1].rsplit(' ', 1)[0].rstrip(' ,;:.–-')}…"
+
+
+def credit(authors: Sequence[str], shown: int) -> str:
+    """The authors, of whom at most `shown` are named: one name fewer is never said as "1 more"."""
+    names = [pieces.clean(name) for name in authors if name.strip()]
+    if len(names) > shown + 1:
+        return f"{', '.join(names[:shown])} and {len(names) - shown:,} more"
+    return ", ".join(names)
+
+
+def _count(mail: DigestMail) -> str:
+    papers = "new paper" if mail.candidates == 1 else "new papers"
+    span = f" since {mail.since:%A}, {mail.since.day} {mail.since:%B}"
+    return (
+        f"{len(mail.items)} of {mail.candidates:,} {papers}{span if mail.since < mail.day else ''}"
+    )
+
+
+# How much of each paper there is room for
+
+
+def _papers(env: jinja2.Environment, mail: DigestMail, own: Sequence[_Own]) -> list[_Piece]:
+    """A piece for each paper, with as much of it as there is room for, the best papers first."""
+    frame = _frame_bytes(env, mail)
+    best = [_piece(env, item, "full") for item in mail.items]
+    if _fits(frame, map(_bytes, best, own)):
+        return best
+    papers = [_piece(env, item, "title") for item in mail.items]
+    sizes = list(map(_bytes, papers, own))
+    for level in LEVELS[1:]:
+        for index, item in enumerate(mail.items):
+            fuller = _piece(env, item, level)
+            before, sizes[index] = sizes[index], _bytes(fuller, own[index])
+            if not _fits(frame, sizes):
+                sizes[index] = before
+                break
+            papers[index] = fuller
+    return papers
+
+
+def _fits(frame: tuple[int, int], sizes: Iterable[tuple[int, int]]) -> bool:
+    """Sizes are bytes of HTML and bytes of the encoded message."""
+    html, wire = frame
+    for paper in sizes:
+        html, wire = html + paper[0], wire + paper[1]
+    return html <= HTML_BYTES and wire <= MESSAGE_BYTES
+
+
+def _frame_bytes(env: jinja2.Environment, mail: DigestMail) -> tuple[int, int]:
+    frame, trends = _skeleton(env), _trending(env, mail.trending)
+    wire = sum(map(pieces.wire_bytes, frame)) + trends.wire_bytes
+    return len("".join(frame)) + trends.html_bytes, wire
+
+
+def _bytes(paper: _Piece, own: _Own) -> tuple[int, int]:
+    """A paper's bytes of HTML and of the encoded message, the reader's own among them."""
+    html = "".join(own.html.get(name, "") for name in paper.html[1::2])
+    text = "".join(own.text.get(name, "") for name in paper.text[1::2])
+    wire = pieces.wire_bytes(html) + pieces.wire_bytes(text)
+    return paper.html_bytes + len(html.encode()), paper.wire_bytes + wire
+
+
+# The pieces
+
+
+def _piece(env: jinja2.Environment, item: Item, level: Level) -> _Piece:
+    return _paper(env, item.card, level, item.sentence if level == "sentence" else None)
+
+
+@lru_cache(maxsize=1024)
+def _paper(env: jinja2.Environment, card: Card, level: Level, sentence: int | None) -> _Piece:
+    shown = _shown(card, level, sentence)
+    return _cut(env, "paper", shown, level, pieces.slot)
+
+
+@lru_cache(maxsize=8)
+def _trending(env: jinja2.Environment, trends: tuple[Trend, ...]) -> _Piece:
+    if not trends:
+        return _Piece(("",), ("",), 0, 0)
+    shown = [
+        {
+            "title": shorten(trend.title, 200),
+            "url": _http(trend.url),
+            "authors": credit(trend.authors, 3),
+            "note": pieces.clean(trend.note),
+        }
+        for trend in trends
+    ]
+    return _cut(env, "trending", shown)
+
+
+def _cut(env: jinja2.Environment, macro: str, *values: Any) -> _Piece:
+    html_macro = getattr(env.get_template("email/pieces.html.j2").module, macro)
+    text_macro = getattr(env.get_template("email/pieces.txt.j2").module, macro)
+    html = pieces.inline(env, html_macro(*values))
+    text = text_macro(*values, pieces.wrap, pieces.RULE)
+    wire = pieces.wire_bytes(html) + pieces.wire_bytes(text)
+    return _Piece(pieces.cut(html), pieces.cut(text), len(html.encode()), wire)
+
+
+def _shown(card: Card, level: Level, sentence: int | None) -> dict[str, Any]:
+    """The paper's text as the templates take it, each part cut to what a mail has room for."""
+    full = level == "full"
+    abstract = [pieces.clean(text) for text in sentences(card.abstract)]
+    return {
+        "title": shorten(card.title, 300 if full else 160),
+        "url": _http(card.url),
+        "pdf_url": _http(card.pdf_url or ""),
+        "authors": credit(card.authors, 8 if full else 3),
+        "categories": " · ".join(pieces.clean(code) for code in card.categories[:4]),
+        "journal": shorten(card.journal or "", 80),
+        "sentences": _excerpt(abstract, level, sentence),
+    }
+
+
+def _excerpt(abstract: list[str], level: Level, sentence: int | None) -> list[str]:
+    if level == "title" or not abstract:
+        return []
+    if level == "sentence":
+        marked = sentence if sentence is not None and sentence < len(abstract) else 0
+        return [shorten(abstract[marked], 320)]
+    room = ABSTRACT
+    kept = []
+    for text in abstract:
+        if room <= 0:
+            break
+        kept.append(shorten(text, max(room, 40)))
+        room -= len(text)
+    return kept
+
+
+def _http(url: str) -> str:
+    """The address where it is one that a reader may safely open, else nothing."""
+    return pieces.clean(url) if url.startswith(("http://", "https://")) else ""
+
+
+# The reader's own
+
+
+def _own(env: jinja2.Environment, item: Item, number: int) -> _Own:
+    up, down = str(escape(item.up_url)), str(escape(item.down_url))
+    html = {"number": str(number), "up": up, "down": down}
+    text = {"number": f"{number}.".ljust(len(INDENT)), "up": item.up_url, "down": item.down_url}
+    if item.exploring:
+        html["flag"] = "".join(_bit(env, "flag"))
+        text["flag"] = f"{INDENT}{FLAG}\n"
+    if item.reason:
+        html["why"] = pieces.fill(_bit(env, "why"), {"why": str(escape(item.reason))})
+        text["why"] = f"\n{pieces.wrap(item.reason, INDENT)}\n"
+    if item.sentence is not None:
+        before, _, after = _bit(env, "mark")
+        html |= {f"open{item.sentence}": before, f"close{item.sentence}": after}
+    return _Own(html, text)
+
+
+@lru_cache(maxsize=16)
+def _bit(env: jinja2.Environment, macro: str) -> tuple[str, ...]:
+    made = getattr(env.get_template("email/pieces.html.j2").module, macro)(pieces.slot, FLAG)
+    return pieces.cut(pieces.inline(env, made))
+
+
+# The frames
+
+
+@lru_cache(maxsize=4)
+def _skeleton(env: jinja2.Environment) -> tuple[str, ...]:
+    names = (
+        "subject preheader service sender day count why picks trending"
+        " preferences_url unsubscribe_url view_url"
+    )
+    values = {name: pieces.slot(name) for name in names.split()}
+    return pieces.cut(pieces.page(env, "digest", values))
