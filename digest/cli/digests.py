@@ -22,18 +22,6 @@ from digest.errors import DigestError
 Email = Annotated[str, typer.Argument(metavar="EMAIL", help="The subscriber's address.")]
 
 
-def register(cli: typer.Typer) -> None:
-    for name, command in (
-        ("vote", vote),
-        ("rank", rank),
-        ("preview", preview),
-        ("deliver", deliver),
-        ("send-test", send_test),
-        ("evaluate", evaluate),
-    ):
-        cli.command(name)(command)
-
-
 def vote(
     context: typer.Context,
     email: Email,

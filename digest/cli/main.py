@@ -1,6 +1,5 @@
 """The program `digest`: its commands, the global options, and the commands of the whole."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +10,6 @@ from digest.cli import demo, digests, feeds, subscribers
 from digest.cli.terminal import AsJson, opened, print_fields, print_json, say
 
 if TYPE_CHECKING:
-    from digest.app import App
     from digest.doctor import Finding
 
 cli = typer.Typer(
@@ -20,13 +18,7 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-cli.add_typer(feeds.cli, name="feeds")
-cli.command("ingest")(feeds.ingest)
-cli.add_typer(subscribers.cli, name="subscribers")
-digests.register(cli)
-cli.command("demo")(demo.demo)
 db = typer.Typer(help="Schema and data.", no_args_is_help=True)
-cli.add_typer(db, name="db")
 
 
 def _version(wanted: bool) -> None:
@@ -52,7 +44,6 @@ def options(
     context.obj = config
 
 
-@cli.command()
 def init(
     context: typer.Context,
     category: Annotated[
@@ -73,7 +64,6 @@ def init(
     say("Then: `digest subscribers add you@example.org --topic …`, and `digest run`.")
 
 
-@cli.command()
 def doctor(context: typer.Context, as_json: AsJson = False) -> None:
     """Check configuration, database, feeds and mail; exit code 1 where something fails."""
     from digest.doctor import check
@@ -108,18 +98,31 @@ def upgrade(context: typer.Context, as_json: AsJson = False) -> None:
         say(f"{place} has this version's schema.")
 
 
-def _stay(part: str, help_text: str) -> None:
+def _staying(start: str, help_text: str) -> None:
     def command(context: typer.Context) -> None:
         from digest.cli import service
 
-        start: Callable[[App], None] = getattr(service, part)
         with opened(context, verbose=True) as app:
-            start(app)
+            getattr(service, start)(app)
 
-    cli.command(part, help=help_text)(command)
+    cli.command(start, help=help_text)(command)
 
 
-_stay("run", "The service in one process: scheduler, delivery and web.")
-_stay("web", "The web pages alone.")
-_stay("scheduler", "Fetch feeds and prepare digests, alone.")
-_stay("worker", "Send what is in the outbox, alone.")
+# The order is that of `digest --help`.
+cli.command("demo")(demo.demo)
+cli.command("init")(init)
+cli.command("doctor")(doctor)
+_staying("run", "The service in one process: scheduler, delivery and web.")
+_staying("web", "The web pages alone.")
+_staying("scheduler", "Fetch feeds and prepare digests, alone.")
+_staying("worker", "Send what is in the outbox, alone.")
+cli.command("ingest")(feeds.ingest)
+cli.command("rank")(digests.rank)
+cli.command("preview")(digests.preview)
+cli.command("deliver")(digests.deliver)
+cli.command("send-test")(digests.send_test)
+cli.command("vote")(digests.vote)
+cli.command("evaluate")(digests.evaluate)
+cli.add_typer(feeds.cli, name="feeds")
+cli.add_typer(subscribers.cli, name="subscribers")
+cli.add_typer(db, name="db")

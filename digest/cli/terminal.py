@@ -73,8 +73,8 @@ def _console(stderr: bool = False) -> "Console":
 
 def plain(value: object) -> str:
     """A value as a cell or line shows it, without what could steer the terminal."""
-    if value is None or value == "":
-        return "–"
+    if value is None:
+        return ""
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%d %H:%M} UTC"
     if isinstance(value, float):

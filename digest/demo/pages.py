@@ -3,6 +3,8 @@
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from email.utils import parseaddr
 from html.parser import HTMLParser
 
 import uvicorn
@@ -18,6 +20,7 @@ from digest.mail import outbox
 from digest.models import Subscriber
 from digest.web import create
 from digest.web.guard import CONTENT_POLICY
+from digest.web.pages import local_moment
 
 PARTS = {"mail": "As a mail", "text": "Text part", "source": "Source"}
 
@@ -35,9 +38,12 @@ NEW_TABS = '<base target="_blank">'
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A mail in a list of mails."""
+    """A mail as a list shows it: `when` is in words, at its reader's place."""
 
     mail: Mail
+    sender: str
+    moment: datetime
+    when: str
     preview: str
 
 
@@ -99,7 +105,7 @@ class Inbox:
         people = [
             Person(
                 reader,
-                [Line(mail, preview(mail)) for mail in stage.mailbox.of(reader.email)],
+                [_line(mail, reader.timezone) for mail in stage.mailbox.of(reader.email)],
                 [vote.paper.title for vote in stage.fresh_votes(reader)],
                 stage.mornings[-1].effects.get(reader.email),
             )
@@ -112,7 +118,9 @@ class Inbox:
         if part not in PARTS:
             raise HTTPException(404)
         text = mail.raw.decode("utf-8", "replace") if part == "source" else content(mail, "plain")
-        return self._page(request, "mail", mail=mail, part=part, parts=PARTS, text=text)
+        zones = {reader.email: reader.timezone for reader in self.stage.readers()}
+        line = _line(mail, zones.get(mail.to, "UTC"))
+        return self._page(request, "mail", line=line, part=part, parts=PARTS, text=text)
 
     def body(self, request: Request) -> Response:
         html = content(self._mail(request), "html").replace("<head>", f"<head>{NEW_TABS}", 1)
@@ -141,8 +149,14 @@ class Inbox:
     def _page(self, request: Request, name: str, **values: object) -> Response:
         template = self.stage.app.templates.get_template(f"demo/{name}.html.j2")
         site = request.app.state.site
-        html = template.render(site=site, stage=self.stage, now=self.stage.clock(), **values)
+        html = template.render(site=site, stage=self.stage, **values)
         return HTMLResponse(html, headers={"Content-Security-Policy": WITH_FRAME})
+
+
+def _line(mail: Mail, zone: str) -> Line:
+    moment = mail.message["Date"].datetime
+    sender = parseaddr(str(mail.message["From"]))[0]
+    return Line(mail, sender, moment, local_moment(moment, zone), preview(mail))
 
 
 def content(mail: Mail, kind: str) -> str:

@@ -116,12 +116,13 @@ READERS = (
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What a reader's votes changed: without them, `gone` other papers would be among the
-    digest's `picks`."""
+    """What a reader's votes changed: without them, `other` of the digest's `picks` would be
+    others, or (`moved`) the same in another order."""
 
     votes: int
     picks: int
-    gone: int
+    other: int
+    moved: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,9 +253,9 @@ def _take_back(app: App, email: str, votes: Sequence[feedback.Voted]) -> None:
             )
 
 
-def _picked(app: App, email: str, day: date) -> set[int]:
-    return {pick.paper_id for pick in picking.plan(app, email, day).picks}
+def _picked(app: App, email: str, day: date) -> list[int]:
+    return [pick.paper_id for pick in picking.plan(app, email, day).picks]
 
 
-def _difference(votes: Sequence[object], picks: set[int], without: set[int]) -> Effect:
-    return Effect(len(votes), len(picks), len(without - picks))
+def _difference(votes: Sequence[object], picks: list[int], without: list[int]) -> Effect:
+    return Effect(len(votes), len(picks), len(set(picks) - set(without)), picks != without)
