@@ -1,0 +1,143 @@
+"""Subscribers to files and back without loss, and whom a file cannot bring back."""
+
+import io
+import json
+from datetime import timedelta
+
+import pytest
+from conftest import STRANGER, announce
+
+from digest import feedback, roster, subscribers
+from digest.app import open_app
+from digest.changes import Changes
+from digest.errors import InputError
+from digest.settings import Settings
+
+
+@pytest.fixture
+def people(app, ada, pia, clock):
+    """Readers of all sorts, with votes and with names that are hard on files."""
+    first, second, *_ = announce(app, clock().date())
+    odd = Changes(
+        name='Zoë "Z", Ångström;\n',
+        topics=[("video, audio", 2.0), ("=cmd|'/c calc'!A0", 0.25), ("日本語", 1.0)],
+        authors=["[Émile] Borel"],
+        muted=["cold fusion"],
+        min_score=0.25,
+        per_digest=50,
+        frequency="weekly",
+        send_at="23:59",
+        timezone="Asia/Kathmandu",
+    )
+    subscribers.add(app, "zoë@müller.example", odd)
+    subscribers.subscribe(app, STRANGER, Changes())
+    subscribers.pause(app, pia.id, (app.now() + timedelta(days=30)).date())
+    left = subscribers.add(app, "left@reader.test", Changes())
+    subscribers.remove(app, left.id)
+    with app.db.write() as session:
+        for paper, vote in ((first, "up"), (second, "none")):
+            feedback.record(session, ada.id, paper, vote, source="mail", now=app.now())
+
+
+def export(app):
+    with app.db.read() as session:
+        return list(roster.export_rows(session))
+
+
+@pytest.fixture
+def other(tmp_path, clock):
+    """Another installation that knows the same papers."""
+    settings = Settings.model_validate(
+        {"database": {"url": f"sqlite:///{tmp_path}/other.db"}, "web": {"secret": "o" * 40}}
+    )
+    with open_app(settings, clock) as opened:
+        announce(opened, clock().date())
+        yield opened
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_a_round_trip_loses_nothing(app, people, other, kind, clock):
+    before = export(app)
+    file = io.StringIO()
+    assert roster.write_rows(before, file, kind) == 5
+    clock.forward(days=3)
+    file.seek(0)
+    assert roster.import_rows(other, roster.read_rows(file, kind)) == roster.Imported(added=5)
+    assert export(other) == before
+
+
+def test_an_import_leaves_those_already_there_as_they_are(app, people):
+    before = export(app)
+    changed = [row | {"per_digest": 3, "status": "active"} for row in before]
+    outcome = roster.import_rows(app, changed)
+    assert (outcome.added, outcome.known) == (0, 3 + 1)
+    assert [reason for _, reason in outcome.refused if "own new sign-up" in reason]
+    assert export(app) == before
+
+
+def test_an_import_revives_nobody(app, ada, pia):
+    subscribers.remove(app, ada.id)
+    subscribers.erase(app, pia.id)
+    outcome = roster.import_rows(app, [{"email": ada.email}, {"email": pia.email.upper()}])
+    assert outcome.added == 0
+    assert [position for position, _ in outcome.refused] == [1, 2]
+    with app.db.read() as session:
+        assert [p.status for p in subscribers.listing(session)] == ["removed"]
+
+
+def test_a_list_typed_in_a_spreadsheet_will_do(app):
+    file = io.StringIO(
+        "email,name,topics,categories,authors\r\n"
+        'sam@stranger.test,Sam,"maps ^2; tides","cs.CV, cs.LG",\r\n'
+        "not an address,,,,\r\n"
+    )
+    outcome = roster.import_rows(app, roster.read_rows(file, "csv"))
+    assert (outcome.added, [position for position, _ in outcome.refused]) == (1, [2])
+    with app.db.read() as session:
+        sam = subscribers.find(session, "sam@stranger.test")
+    assert (sam.status, sam.topics) == ("active", [["maps", 2.0], ["tides", 1.0]])
+    assert sam.next_digest_at is not None
+
+
+@pytest.mark.parametrize(
+    ("row", "named"),
+    [
+        ({"email": "a@b.test", "topic": "maps"}, "topic"),
+        ({"email": "a@b.test", "status": "maybe"}, "status"),
+        ({"email": "a@b.test", "per_digest": "many"}, "per_digest"),
+        ({"email": "a@b.test", "timezone": "Mars/Olympus"}, "time zone"),
+        ({"email": "a@b.test", "topics": "[broken"}, None),
+        ({"email": "a@b.test", "feedback": "up"}, "feedback"),
+        ({"name": "nobody"}, "email"),
+    ],
+)
+def test_a_wrong_row_is_refused_and_says_why(app, row, named):
+    outcome = roster.import_rows(app, [row, {"email": STRANGER}])
+    if named is None:  # free text after all
+        assert outcome.added == 2
+    else:
+        ((position, reason),) = outcome.refused
+        assert (position, outcome.added) == (1, 1)
+        assert named in reason
+
+
+def test_votes_on_papers_that_are_not_here_are_counted(app):
+    votes = [{"paper": "arxiv:2611.99999", "vote": "up"}]
+    outcome = roster.import_rows(app, [{"email": STRANGER, "feedback": votes}])
+    assert (outcome.added, outcome.lost_votes) == (1, 1)
+
+
+@pytest.mark.parametrize("line", ["{", "[]", '"ada@reader.test"'])
+def test_a_line_that_is_no_object_is_named(line):
+    with pytest.raises(InputError, match="line 2"):
+        list(roster.read_rows(io.StringIO('{"email": "a@b.test"}\n' + line + "\n"), "jsonl"))
+
+
+def test_all_about_one_person_is_json(app, people, ada):
+    subscribers.request_link(app, ada.email)
+    with app.db.read() as session:
+        data = json.loads(json.dumps(roster.all_about(session, "ADA@reader.test")))
+    assert data["email"] == ada.email
+    assert [vote["paper"] for vote in data["feedback"]] == ["arxiv:2611.18001", "arxiv:2611.18002"]
+    assert data["mails"] == [{"kind": "link", "status": "queued", "sent_at": None}]
+    assert STRANGER not in json.dumps(data)
