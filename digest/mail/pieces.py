@@ -17,7 +17,9 @@ RULE = "-" * WIDTH
 # A slot is a place in a shared piece that each reader's mail fills in another way. Its marks are
 # private characters, which `clean` takes out of all text from outside.
 _SLOT = re.compile("\ue000([a-z0-9_]+)\ue001")
-_UNWANTED = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ue000\ue001]+")
+_UNWANTED = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ue000\ue001]+"
+)
 
 
 def slot(name: str) -> Markup:
@@ -37,7 +39,8 @@ def fill(parts: tuple[str, ...], values: Mapping[str, str]) -> str:
 
 
 def clean(text: str) -> str:
-    """One line of text without control characters, direction marks and slot marks."""
+    """One line of text without control characters, direction marks, slot marks and halves of
+    characters."""
     return " ".join(_UNWANTED.sub(" ", text).split())
 
 

@@ -1,4 +1,4 @@
-"""A digest and the small mails as HTML and text, made from values alone.
+"""A digest as HTML and text, made from values alone.
 
 A paper is rendered, and its styles put in, once for all readers; a reader's mail is joined from
 such pieces and the few bytes that are the reader's own.
@@ -21,7 +21,8 @@ LEVELS: tuple[Level, ...] = ("title", "sentence", "full")
 
 # Gmail cuts a mail off at some 100 kB; what is left free is for headers and signature.
 HTML_BYTES = 78_000
-MESSAGE_BYTES = 91_000
+MESSAGE_BYTES = 92_000
+FRAME_TEXT = 1_500  # the text part without papers, and the values in both frames
 ABSTRACT = 3_000  # characters; the longest of arXiv are within 2,000
 INDENT = " " * 4
 FLAG = "A step outside your topics"
@@ -123,11 +124,11 @@ def render_digest(env: jinja2.Environment, mail: DigestMail) -> Rendered:
     values = {
         "subject": subject(mail),
         "preheader": preheader(mail),
-        "service": mail.service,
-        "sender": pieces.sender(mail.service, mail.postal_address),
+        "service": pieces.clean(mail.service),
+        "sender": pieces.clean(pieces.sender(mail.service, mail.postal_address)),
         "day": in_words(mail.day),
         "count": _count(mail),
-        "why": mail.why,
+        "why": pieces.clean(mail.why),
         "preferences_url": mail.preferences_url,
         "unsubscribe_url": mail.unsubscribe_url,
         "view_url": mail.view_url,
@@ -171,7 +172,7 @@ def shorten(text: str, length: int) -> str:
 
 def credit(authors: Sequence[str], shown: int) -> str:
     """The authors, of whom at most `shown` are named: one name fewer is never said as "1 more"."""
-    names = [pieces.clean(name) for name in authors if name.strip()]
+    names = [name for name in map(pieces.clean, authors) if name]
     if len(names) > shown + 1:
         return f"{', '.join(names[:shown])} and {len(names) - shown:,} more"
     return ", ".join(names)
@@ -216,9 +217,9 @@ def _fits(frame: tuple[int, int], sizes: Iterable[tuple[int, int]]) -> bool:
 
 
 def _frame_bytes(env: jinja2.Environment, mail: DigestMail) -> tuple[int, int]:
-    frame, trends = _skeleton(env), _trending(env, mail.trending)
-    wire = sum(map(pieces.wire_bytes, frame)) + trends.wire_bytes
-    return len("".join(frame)) + trends.html_bytes, wire
+    frame, trends = "".join(_skeleton(env)), _trending(env, mail.trending)
+    wire = pieces.wire_bytes(frame) + FRAME_TEXT + trends.wire_bytes
+    return len(frame) + trends.html_bytes, wire
 
 
 def _bytes(paper: _Piece, own: _Own) -> tuple[int, int]:
@@ -248,9 +249,9 @@ def _trending(env: jinja2.Environment, trends: tuple[Trend, ...]) -> _Piece:
         return _Piece(("",), ("",), 0, 0)
     shown = [
         {
-            "title": shorten(trend.title, 200),
+            "title": _squeeze(trend.title, 300),
             "url": _http(trend.url),
-            "authors": credit(trend.authors, 3),
+            "authors": _squeeze(credit(trend.authors, 3), 120),
             "note": pieces.clean(trend.note),
         }
         for trend in trends
@@ -261,10 +262,11 @@ def _trending(env: jinja2.Environment, trends: tuple[Trend, ...]) -> _Piece:
 def _cut(env: jinja2.Environment, macro: str, *values: Any) -> _Piece:
     html_macro = getattr(env.get_template("email/pieces.html.j2").module, macro)
     text_macro = getattr(env.get_template("email/pieces.txt.j2").module, macro)
-    html = pieces.inline(env, html_macro(*values))
-    text = text_macro(*values, pieces.wrap, pieces.RULE)
-    wire = pieces.wire_bytes(html) + pieces.wire_bytes(text)
-    return _Piece(pieces.cut(html), pieces.cut(text), len(html.encode()), wire)
+    html = pieces.cut(pieces.inline(env, html_macro(*values)))
+    text = pieces.cut(text_macro(*values, pieces.wrap, pieces.RULE))
+    fixed = "".join(html[::2])
+    wire = pieces.wire_bytes(fixed) + pieces.wire_bytes("".join(text[::2]))
+    return _Piece(html, text, len(fixed.encode()), wire)
 
 
 def _shown(card: Card, level: Level, sentence: int | None) -> dict[str, Any]:
@@ -272,10 +274,10 @@ def _shown(card: Card, level: Level, sentence: int | None) -> dict[str, Any]:
     full = level == "full"
     abstract = [pieces.clean(text) for text in sentences(card.abstract)]
     return {
-        "title": shorten(card.title, 300 if full else 160),
+        "title": shorten(card.title, 300) if full else _squeeze(card.title, 210),
         "url": _http(card.url),
         "pdf_url": _http(card.pdf_url or ""),
-        "authors": credit(card.authors, 8 if full else 3),
+        "authors": credit(card.authors, 8) if full else _squeeze(credit(card.authors, 3), 90),
         "categories": " · ".join(pieces.clean(code) for code in card.categories[:4]),
         "journal": shorten(card.journal or "", 80),
         "sentences": _excerpt(abstract, level, sentence),
@@ -298,6 +300,14 @@ def _excerpt(abstract: list[str], level: Level, sentence: int | None) -> list[st
     return kept
 
 
+def _squeeze(text: str, room: int) -> str:
+    """The text cut to at most `room` bytes as it is sent, where some characters take nine."""
+    text = pieces.clean(text)
+    while (size := pieces.wire_bytes(text)) > room:
+        text = shorten(text, min(len(text) - 1, max(1, len(text) * room // size)))
+    return text
+
+
 def _http(url: str) -> str:
     """The address where it is one that a reader may safely open, else nothing."""
     return pieces.clean(url) if url.startswith(("http://", "https://")) else ""
@@ -313,9 +323,9 @@ def _own(env: jinja2.Environment, item: Item, number: int) -> _Own:
     if item.exploring:
         html["flag"] = "".join(_bit(env, "flag"))
         text["flag"] = f"{INDENT}{FLAG}\n"
-    if item.reason:
-        html["why"] = pieces.fill(_bit(env, "why"), {"why": str(escape(item.reason))})
-        text["why"] = f"\n{pieces.wrap(item.reason, INDENT)}\n"
+    if reason := shorten(item.reason, 300):
+        html["why"] = pieces.fill(_bit(env, "why"), {"why": str(escape(reason))})
+        text["why"] = f"\n{pieces.wrap(reason, INDENT)}\n"
     if item.sentence is not None:
         before, _, after = _bit(env, "mark")
         html |= {f"open{item.sentence}": before, f"close{item.sentence}": after}
