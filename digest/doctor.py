@@ -232,7 +232,7 @@ def _feeds(app: App) -> Iterator[Finding]:
     troubles = [finding for feed in feeds if (finding := _trouble(app, feed))]
     yield from troubles
     if not troubles:
-        yield Finding("feeds", "ok", f"{len(feeds)} are fetched without trouble.")
+        yield Finding("feeds", "ok", f"None of {len(feeds)} fails, is silent or overdue.")
 
 
 def _trouble(app: App, feed: Feed) -> Finding | None:

@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 
     from digest.feeds.ingest import Report
 
+COLUMNS = (
+    *("id", "kind", "url", "title", "failures", "outcome"),
+    *("checked_at", "changed_at", "next_fetch_at"),
+)
+
 cli = typer.Typer(help="The sources of papers.", no_args_is_help=True)
 
 
@@ -52,8 +57,7 @@ def listing(context: typer.Context, as_json: AsJson = False) -> None:
     with opened(context) as app:
         feeds = ingest.list_feeds(app)
     if as_json:
-        hidden = {"etag", "last_modified", "leased_until"}
-        print_json([feed.model_dump(exclude=hidden) for feed in feeds])
+        print_json([{name: getattr(feed, name) for name in COLUMNS} for feed in feeds])
     elif not feeds:
         say("There is no feed yet: `digest feeds add URL`.")
     else:

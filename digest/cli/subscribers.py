@@ -1,6 +1,10 @@
 """`digest subscribers …`: who reads, and what they wish for."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
 
 import typer
 
@@ -8,6 +12,7 @@ from digest.cli.terminal import (
     AsJson,
     DryRun,
     Yes,
+    document,
     opened,
     parse_day,
     print_fields,
@@ -16,6 +21,7 @@ from digest.cli.terminal import (
     say,
     sure,
 )
+from digest.errors import DigestError, InputError
 
 if TYPE_CHECKING:
     from digest.app import App
@@ -23,6 +29,12 @@ if TYPE_CHECKING:
     from digest.models import Subscriber
 
 cli = typer.Typer(help="Who reads: add, change, pause, end, import, export.", no_args_is_help=True)
+
+COLUMNS = (
+    *("email", "name", "status", "topics", "categories", "authors", "muted", "min_score"),
+    *("per_digest", "frequency", "send_at", "timezone", "paused_until", "next_digest_at"),
+    *("created_at", "confirmed_at"),
+)
 
 Email = Annotated[str, typer.Argument(metavar="EMAIL", help="The subscriber's address.")]
 Name = Annotated[str | None, typer.Option(help="How the mail addresses them.")]
@@ -236,6 +248,72 @@ def erase(
     _done(email, "erased", dry_run, as_json)
 
 
+@cli.command("import")
+def import_(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="CSV (.csv) or JSON lines.")],
+    as_json: AsJson = False,
+) -> None:
+    """Add the people of a file; whoever ended a subscription or was erased stays out."""
+    from digest import roster
+
+    with opened(context) as app, _file(file, "r") as lines:
+        done = roster.import_rows(app, roster.read_rows(lines, roster.kind_of(file.name)))
+    if as_json:
+        print_json(done)
+        return
+    say(f"{done.added} added, {done.known} known already, {len(done.refused)} refused.")
+    if done.lost_votes:
+        say(f"{done.lost_votes} votes were on papers that are not here, and are left out.")
+    if done.refused:
+        print_table([">row", "why it was refused"], done.refused)
+
+
+@cli.command("export")
+def export(
+    context: typer.Context,
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[FILE]", help="CSV (.csv) or JSON lines.")
+    ] = None,
+    email: Annotated[
+        str | None, typer.Option(metavar="EMAIL", help="All the data of this person, as JSON.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """All subscribers with their votes, for `import`; without FILE to stdout as JSON lines."""
+    from digest import roster
+
+    with opened(context) as app, app.db.read() as session, ExitStack() as stack:
+        out = stack.enter_context(_file(file, "w")) if file else sys.stdout
+        if email:
+            out.write(document(roster.all_about(session, email)) + "\n")
+            count = 1
+        elif as_json and file is None:
+            print_json(list(roster.export_rows(session)))
+            return
+        else:
+            kind = roster.kind_of(file.name) if file else "jsonl"
+            count = roster.write_rows(roster.export_rows(session), out, kind)
+    if file and as_json:
+        print_json({"file": str(file), "subscribers": count})
+    elif file:
+        say(f"Wrote {count} to {file}.")
+
+
+@contextmanager
+def _file(path: Path, mode: Literal["r", "w"]) -> Iterator[TextIO]:
+    encoding = "utf-8-sig" if mode == "r" else "utf-8"
+    try:
+        file = path.open(mode, encoding=encoding, newline="")
+    except OSError as error:
+        raise DigestError(f"cannot open {path}: {error.strerror}") from error
+    with file:
+        try:
+            yield file
+        except UnicodeDecodeError as error:
+            raise InputError(f"{path} is not UTF-8 text: {error}") from error
+
+
 def _done(email: str, what: str, dry_run: bool, as_json: bool) -> None:
     if as_json:
         print_json({"email": email, what: not dry_run})
@@ -256,8 +334,7 @@ def _show(person: "Subscriber", as_json: bool) -> None:
 
 
 def _record(person: "Subscriber") -> dict[str, Any]:
-    hidden = {"id", "email_key", "link_epoch", "revision"}
-    return person.model_dump(exclude=hidden)
+    return {name: getattr(person, name) for name in COLUMNS}
 
 
 def _weighted(pairs: list[Any]) -> str:

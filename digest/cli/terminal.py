@@ -90,7 +90,11 @@ def say(text: str, *, style: str = "") -> None:
 
 
 def print_json(value: object) -> None:
-    print(json.dumps(value, ensure_ascii=False, indent=2, default=_as_json))
+    print(document(value))
+
+
+def document(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=2, default=_as_json)
 
 
 def _as_json(value: Any) -> object:
