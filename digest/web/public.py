@@ -206,11 +206,19 @@ def _searched(session: Session, query: Query) -> Any:
 
 
 def _mentions(word: str) -> ColumnElement[bool]:
-    authors = cast(col(Paper.authors), String).icontains(_as_stored(word), autoescape=True)
+    # SQLite folds the case of ASCII letters alone.
+    spellings = {word} if word.isascii() else {word, word.lower(), word.capitalize()}
+    authors = cast(col(Paper.authors), String)
     return or_(
-        col(Paper.title).icontains(word, autoescape=True),
-        col(Paper.abstract).icontains(word, autoescape=True),
-        authors,
+        *(
+            column.icontains(text, autoescape=True)
+            for spelling in spellings
+            for column, text in (
+                (col(Paper.title), spelling),
+                (col(Paper.abstract), spelling),
+                (authors, _as_stored(spelling)),
+            )
+        )
     )
 
 
