@@ -69,7 +69,7 @@ def _http_error(request: Request, error: Exception) -> Response:
 
 
 def _failure(request: Request, error: Exception) -> Response:
-    log.error("a page failed", error=repr(error))
+    log.error("a page failed", error=type(error).__name__)  # its text may hold an address
     return page(
         request,
         "message",
