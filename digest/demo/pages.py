@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from digest.demo.stage import Effect, Mail, Stage
 from digest.mail import outbox
@@ -82,16 +82,19 @@ def site(stage: Stage) -> ASGIApp:
 
 
 class Carrier:
-    """After each form that was sent, takes what the pages put into the outbox to the mailbox, as
-    the worker of a real service does."""
+    """Before a form is answered, what the pages put into the outbox is sent, as the worker of a
+    real service does a moment later."""
 
     def __init__(self, stage: Stage, pages: ASGIApp) -> None:
         self.stage, self.pages = stage, pages
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self.pages(scope, receive, send)
-        if scope["type"] == "http" and scope["method"] == "POST":
-            await run_in_threadpool(outbox.send_due, self.stage.app)
+        async def answer(message: Message) -> None:
+            if message["type"] == "http.response.start" and scope["method"] == "POST":
+                await run_in_threadpool(outbox.send_due, self.stage.app)
+            await send(message)
+
+        await self.pages(scope, receive, answer)
 
 
 class Inbox:

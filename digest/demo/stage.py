@@ -116,12 +116,13 @@ READERS = (
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What a reader's votes changed: without them, `other` of the digest's `picks` would be
-    others, or (`moved`) the same in another order."""
+    """What a reader's votes changed in the next digest of `picks` papers: `new` would not be in it
+    without them, `reasons` more say so, and `moved`: the others would stand in another order."""
 
     votes: int
     picks: int
-    other: int
+    new: int
+    reasons: int
     moved: bool
 
 
@@ -212,7 +213,7 @@ class Stage:
             for email, votes in voted.items():
                 _take_back(other, email, votes)
             return {
-                email: _difference(votes, _picked(self.app, email, day), _picked(other, email, day))
+                email: _effect(votes, _picked(self.app, email, day), _picked(other, email, day))
                 for email, votes in voted.items()
             }
 
@@ -222,7 +223,7 @@ def _wishes(reader: Reader) -> Changes:
         name=reader.name,
         topics=[(topic, 1.0) for topic in reader.topics],
         categories=[(category, 1.0) for category in reader.categories],
-        per_digest=5,
+        per_digest=4,
         send_at=reader.send_at,
         timezone=reader.timezone,
     )
@@ -253,9 +254,16 @@ def _take_back(app: App, email: str, votes: Sequence[feedback.Voted]) -> None:
             )
 
 
-def _picked(app: App, email: str, day: date) -> list[int]:
-    return [pick.paper_id for pick in picking.plan(app, email, day).picks]
+def _picked(app: App, email: str, day: date) -> dict[int, str]:
+    return {pick.paper_id: pick.reason for pick in picking.plan(app, email, day).picks}
 
 
-def _difference(votes: Sequence[object], picks: list[int], without: list[int]) -> Effect:
-    return Effect(len(votes), len(picks), len(set(picks) - set(without)), picks != without)
+def _effect(votes: Sequence[object], picks: dict[int, str], without: dict[int, str]) -> Effect:
+    kept = [paper for paper in picks if paper in without]
+    return Effect(
+        votes=len(votes),
+        picks=len(picks),
+        new=len(picks) - len(kept),
+        reasons=sum(picks[paper] != without[paper] for paper in kept),
+        moved=kept != [paper for paper in without if paper in picks],
+    )
