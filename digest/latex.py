@@ -233,7 +233,7 @@ def _contexts() -> tuple[Any, Any, frozenset[str]]:
     return parsing, latex2text.LatexNodes2Text(latex_context=writing), frozenset(known)
 
 
-_SIGNS = "$%&#_^~`'-"
+_SIGNS = "$%&#_^~`'-["
 
 # Characters that mean something to TeX, and themselves in prose: set aside, and put back.
 _ASIDE = str.maketrans({sign: chr(0xE000 + at) for at, sign in enumerate(_SIGNS)})
@@ -255,10 +255,13 @@ _LITERAL_IN_MATH = re.compile(r"[%&#]|(?<!\\)['`]")
 _ACCENT_ARGUMENT = re.compile(r"\\[\^~]")
 _ENVIRONMENT = re.compile(r"\\(?:begin|end)\s{0,3}\{[^{}]{0,40}\}(?:\[[^\]]{0,40}\])?")
 _MACRO = re.compile(r"\\(\\|[A-Za-z]+)\*?(\{\}|(?=\s?\{))?")
+# An optional argument that holds another, or no end, costs pylatexenc exponential time.
+_OPEN_OPTION = re.compile(r"\[(?![^\[\]{}$\\]{0,60}\])")
 _TOKEN = re.compile(r"\$[^$]*\$|\\.|[{}]|\s+")
 _OPEN_MACRO = re.compile(r"\\(?:[A-Za-z]+|[^\\ ,;:!])$")
 _LONGEST_MACRO, _LONGEST_CHAIN = 40, 200
 _TEX_MARK = re.compile(r"[\\${}^_]")
+_PLAIN_SET = re.compile(r"[^\\${}^_]*\{[^\\${}^_,]+,[^\\${}^_]*\}[^\\${}^_]*")
 _NESTED_MATH = re.compile(r"(\$\\[A-Za-z]+\{)\$([^$]{1,80})\$([^$]{0,80}\}\$)")
 _LEFTOVER = re.compile(r"\\([A-Za-z]+|.)?", re.DOTALL)
 _UNSET = re.compile(r"[$]|[_^]\{")
@@ -363,6 +366,7 @@ def _translated(marked: str) -> str:
     """TeX's fragments translated one by one: pylatexenc is slow, and most words are no TeX."""
     known = _contexts()[2]
     source = _ENVIRONMENT.sub(" ", marked)
+    source = _OPEN_OPTION.sub("[".translate(_ASIDE), source)
     source = _balanced(_MACRO.sub(lambda found: _known(found, known), source))
     return "".join(map(_fragment, _fragments(source)))
 
@@ -392,7 +396,7 @@ def _awaits_more(source: str, start: int, end: int) -> bool:
 
 @lru_cache(maxsize=8192)
 def _fragment(source: str) -> str:
-    if not _TEX_MARK.search(source):
+    if not _TEX_MARK.search(source) or _PLAIN_SET.fullmatch(source):
         return source
     if _depth(source) > DEEPEST:
         return _bare(source)

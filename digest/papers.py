@@ -66,11 +66,16 @@ _UNWANTED = re.compile(
     "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u00ad\u061c\u180e\u200b-\u200f"
     "\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
 )
+_TOWER = re.compile("([\u0300-\u036f]{4})[\u0300-\u036f]+")
 
 
 def clean(text: str) -> str:
-    """`text` without control, zero-width and direction characters, in NFC, on one line."""
-    return " ".join(unicodedata.normalize("NFC", _UNWANTED.sub("", text)).split())
+    """`text` without control, zero-width and direction characters, in NFC, on one line.
+
+    At most four accents stay on one letter: more would climb over the lines above.
+    """
+    text = _TOWER.sub(r"\1", unicodedata.normalize("NFC", _UNWANTED.sub("", text)))
+    return " ".join(text.split())
 
 
 def shortened(text: str, limit: int) -> str:
@@ -78,7 +83,9 @@ def shortened(text: str, limit: int) -> str:
     if len(text) <= limit:
         return text
     head = text[: limit - 1]
-    return (head.rsplit(None, 1)[0] if " " in head[limit // 2 :] else head).rstrip() + "…"
+    if text[limit - 1] != " " and " " in head[limit // 2 :]:
+        head = head.rsplit(None, 1)[0]
+    return head.rstrip() + "…"
 
 
 # Identity
@@ -199,7 +206,7 @@ def fingerprint(title: str, authors: Sequence[str]) -> str:
 # Authors
 
 _SUFFIX = re.compile(r"(?:jr|sr)\.?|i{2,3}|iv|ph\.?d\.?|m\.?d\.?", re.IGNORECASE)
-_INITIALS = re.compile(r"(?:[A-Z]\.?[\s-]?){1,4}")
+_INITIALS = re.compile(r"(?:[^\W\d_]\.[\s-]?){1,4}")
 
 
 def split_authors(text: str) -> list[str]:
