@@ -2,6 +2,7 @@
 and three people: one confirmed, one paused, one a stranger."""
 
 import os
+import shutil
 import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from digest.app import App, open_app
+from digest.db import Db, sqlite_file, upgrade
 from digest.models import Paper, Subscriber
 from digest.settings import Settings
 
@@ -97,8 +99,21 @@ def settings(tmp_path: Path, mailbox: Mailbox) -> Settings:
     )
 
 
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with its schema, made once: each test starts from a copy."""
+    file = tmp_path_factory.mktemp("schema") / "digest.db"
+    db = Db(f"sqlite:///{file}")
+    upgrade(db)
+    db.close()
+    return file
+
+
 @pytest.fixture
-def app(settings: Settings, clock: Clock) -> Iterator[App]:
+def app(settings: Settings, clock: Clock, empty_database: Path) -> Iterator[App]:
+    file = sqlite_file(settings.database.url)
+    assert file is not None
+    shutil.copy(empty_database, file)
     with open_app(settings, clock) as opened:
         yield opened
 
