@@ -311,25 +311,29 @@ def _outbox(app: App) -> Iterator[Finding]:
         yield Finding(
             "outbox",
             "fail",
-            f"{stuck} mails have been waiting for more than two hours.",
+            f"{_mails(stuck)} waited for more than two hours.",
             "See that `digest run` is running, or run `digest deliver`.",
         )
     if failed[0]:
         yield Finding(
             "outbox",
             "warn",
-            f"{failed[0]} mails of the last week were refused for good; one answer: {failed[1]}",
+            f"Refused for good in the last week: {_mails(failed[0])}; one answer was “{failed[1]}”.",
             "`digest subscribers remove EMAIL` ends the subscription of an address that is dead.",
         )
     if doubtful:
         yield Finding(
             "outbox",
             "warn",
-            f"{doubtful} mails of the last week may have arrived twice, after a crash.",
+            f"{_mails(doubtful)} of the last week may have arrived twice, after a crash.",
             "Nothing needs to be done; look why the service died.",
         )
     if not (stuck or failed[0] or doubtful):
         yield Finding("outbox", "ok", "No mail is stuck, refused or in doubt.")
+
+
+def _mails(count: int) -> str:
+    return "1 mail" if count == 1 else f"{count} mails"
 
 
 def _lately(app: App) -> datetime:
