@@ -18,6 +18,7 @@ from digest.mail.render import (
     Item,
     Trend,
     credit,
+    public,
     render_digest,
     shorten,
     subject,
@@ -135,6 +136,18 @@ def test_an_exploring_pick_says_so():
     assert "A step outside your topics" in made.html
     assert "A step outside your topics" in made.text
     assert "A step outside" not in render_digest(ENV, mail()).html
+
+
+@pytest.mark.parametrize("count", [1, 25, 50])
+def test_a_page_that_may_be_passed_on_gives_no_rights_and_no_address(count):
+    many = mail(*(item(n, abstract=ABSTRACT * 20) for n in range(1, count + 1)))
+    made = render_digest(ENV, public(many))
+    for text in (made.html, made.text):
+        assert "Lanterns in the fog, part 1" in text
+        assert "ada@reader.test" not in text
+        assert "digest.test" not in text
+        assert "Unsubscribe" not in text
+        assert "like this" not in text
 
 
 def test_trending_is_left_out_when_there_is_none():

@@ -29,7 +29,7 @@ SIGNED = (
     "Precedence",
 )
 _SPACES = re.compile(rb"[ \t]+")
-_TRAILING = re.compile(rb"[ \t]+(?=\r\n)")
+_RUNS = re.compile(rb"  +")
 
 
 class Signer:
@@ -94,9 +94,6 @@ def _relaxed(name: str, value: str) -> bytes:
 
 
 def _body_hash(body: bytes) -> str:
-    if b"  " in body or b"\t" in body:
-        body = _SPACES.sub(b" ", body)
-    if b" \r\n" in body:
-        body = _TRAILING.sub(b"", body)
-    body = body.rstrip(b"\r\n")
+    body = _RUNS.sub(b" ", body.replace(b"\t", b" "))
+    body = body.replace(b" \r\n", b"\r\n").rstrip(b"\r\n")
     return base64.b64encode(hashlib.sha256(body + b"\r\n" if body else b"").digest()).decode()

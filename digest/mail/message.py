@@ -21,6 +21,7 @@ LONGEST = 400  # characters of a header's text
 
 _SPACE = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _HIDDEN = re.compile("[\u061c\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]")
+_SPACES_AT_END = re.compile(r"[ \t]+(?=\n)")
 _ADDRESS = re.compile(
     r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,250}[A-Za-z0-9])?"
 )
@@ -156,8 +157,13 @@ def _body(rendered: Rendered, boundary: str) -> bytes:
 
 
 def quoted_printable(text: str) -> bytes:
-    """The text in lines of at most 76 ASCII characters, ended by CRLF."""
+    """The text in lines of at most 76 ASCII characters, ended by CRLF.
+
+    Spaces at a line's end go: the library would make the line too long in encoding them.
+    """
     lines = text.replace("\r\n", "\n").replace("\r", "\n").removesuffix("\n") + "\n"
+    if " \n" in lines or "\t\n" in lines:
+        lines = _SPACES_AT_END.sub("", lines)
     return b2a_qp(lines.replace("\n", "\r\n").encode("utf-8", "replace"), istext=True)
 
 

@@ -5,7 +5,7 @@ such pieces and the few bytes that are the reader's own.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import lru_cache
 from typing import Any, Literal, Self
@@ -135,10 +135,19 @@ def render_digest(env: jinja2.Environment, mail: DigestMail) -> Rendered:
     }
     shown = {name: str(escape(value)) for name, value in values.items()}
     shown |= {"picks": "\n".join(html), "trending": "".join(trends.html)}
-    plain = values | {"picks": "".join(text), "trending": "".join(trends.text)}
+    plain: dict[str, Any] = values | {"picks": "".join(text), "trending": "".join(trends.text)}
+    personal = bool(mail.preferences_url)
     return Rendered(
-        values["subject"], pieces.fill(_skeleton(env), shown), pieces.text(env, "digest", plain)
+        values["subject"],
+        pieces.fill(_skeleton(env, personal), shown),
+        pieces.text(env, "digest", plain | {"personal": personal}),
     )
+
+
+def public(mail: DigestMail) -> DigestMail:
+    """The mail without what only its reader may do or know, for a page that may be passed on."""
+    items = tuple(replace(item, up_url="", down_url="") for item in mail.items)
+    return replace(mail, items=items, why="", preferences_url="", unsubscribe_url="", view_url="")
 
 
 def subject(mail: DigestMail) -> str:
@@ -217,7 +226,7 @@ def _fits(frame: tuple[int, int], sizes: Iterable[tuple[int, int]]) -> bool:
 
 
 def _frame_bytes(env: jinja2.Environment, mail: DigestMail) -> tuple[int, int]:
-    frame, trends = "".join(_skeleton(env)), _trending(env, mail.trending)
+    frame, trends = "".join(_skeleton(env, True)), _trending(env, mail.trending)
     wire = pieces.wire_bytes(frame) + FRAME_TEXT + trends.wire_bytes
     return len(frame) + trends.html_bytes, wire
 
@@ -234,12 +243,15 @@ def _bytes(paper: _Piece, own: _Own) -> tuple[int, int]:
 
 
 def _piece(env: jinja2.Environment, item: Item, level: Level) -> _Piece:
-    return _paper(env, item.card, level, item.sentence if level == "sentence" else None)
+    sentence = item.sentence if level == "sentence" else None
+    return _paper(env, item.card, level, sentence, bool(item.up_url))
 
 
 @lru_cache(maxsize=1024)
-def _paper(env: jinja2.Environment, card: Card, level: Level, sentence: int | None) -> _Piece:
-    shown = _shown(card, level, sentence)
+def _paper(
+    env: jinja2.Environment, card: Card, level: Level, sentence: int | None, voting: bool
+) -> _Piece:
+    shown = _shown(card, level, sentence) | {"voting": voting}
     return _cut(env, "paper", shown, level, pieces.slot)
 
 
@@ -342,10 +354,10 @@ def _bit(env: jinja2.Environment, macro: str) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=4)
-def _skeleton(env: jinja2.Environment) -> tuple[str, ...]:
+def _skeleton(env: jinja2.Environment, personal: bool) -> tuple[str, ...]:
     names = (
         "subject preheader service sender day count why picks trending"
         " preferences_url unsubscribe_url view_url"
     )
-    values = {name: pieces.slot(name) for name in names.split()}
+    values = {name: pieces.slot(name) for name in names.split()} | {"personal": personal}
     return pieces.cut(pieces.page(env, "digest", values))
