@@ -318,7 +318,7 @@ def _outbox(app: App) -> Iterator[Finding]:
         yield Finding(
             "outbox",
             "warn",
-            f"Refused for good in the last week: {_mails(failed[0])}; one answer was “{failed[1]}”.",
+            f"Refused for good this week: {_mails(failed[0])}; one answer was “{failed[1]}”.",
             "`digest subscribers remove EMAIL` ends the subscription of an address that is dead.",
         )
     if doubtful:

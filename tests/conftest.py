@@ -20,6 +20,7 @@ from digest.db import Db, sqlite_file, upgrade
 from digest.models import Paper, Subscriber
 from digest.settings import Settings
 
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """With REQUIRE_ALL set, as in CI, a skipped test fails the run."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")

@@ -24,7 +24,7 @@ GROUPS = [
     ("jobs", "digest.jobs"),
     ("engine", "digest.engine.*"),
     ("web", "digest.web.*"),
-    ("demo", "digest.demo"),
+    ("demo", "digest.demo.*"),
     ("cli", "digest.cli.* digest.__main__"),
 ]
 MAY_IMPORT = {
@@ -36,7 +36,7 @@ MAY_IMPORT = {
     "jobs": "values pure io wiring work",
     "engine": "values pure io wiring jobs engine",
     "web": "values pure io wiring work web",
-    "demo": "values pure io wiring work web",
+    "demo": "values pure io wiring work web demo",
     "cli": "values pure io wiring work jobs engine web demo cli",
 }
 IMPURE = {"sqlalchemy", "sqlmodel", "alembic", "httpx2", "aiosmtplib", "socket", "starlette"}
