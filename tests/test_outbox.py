@@ -8,14 +8,16 @@ import threading
 import time
 from collections import Counter
 from datetime import timedelta
+from email import message_from_bytes, policy
 
 import pytest
 from aiosmtpd.controller import Controller
-from conftest import MORNING, Mailbox, _person, free_port
+from conftest import MORNING, Mailbox, _person, announce, free_port
 from sqlmodel import col, select
 
+from digest import delivery
 from digest.app import open_app
-from digest.errors import MailError
+from digest.errors import MailError, SettingsError
 from digest.mail import outbox
 from digest.models import (
     Digest,
@@ -343,6 +345,7 @@ import sys
 from datetime import datetime
 from pathlib import Path
 from digest import settings
+from digest import delivery
 from digest.app import open_app
 from digest.mail import outbox
 moment = datetime.fromisoformat(sys.argv[2])
@@ -400,3 +403,34 @@ def test_a_refused_test_mail_is_an_error_with_the_servers_words(app, clock, serv
         pytest.raises(MailError, match="nobody here"),
     ):
         outbox.send_test(ours, "ada@reader.test")
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "value"),
+    [
+        ("mail", "sender", "Paper Digest <jürgen@digest.test>"),
+        ("mail", "reply_to", "jürgen@digest.test"),
+        ("web", "base_url", "https://bücher.example.com"),
+    ],
+)
+def test_a_setting_that_no_mail_can_carry_is_named(app, ada, settings, section, name, value):
+    wrong = getattr(settings, section).model_copy(update={name: value})
+    put_digest(app, ada)
+    with (
+        open_app(settings.model_copy(update={section: wrong}), app.now) as ours,
+        pytest.raises(SettingsError, match=rf"{section}\.{name}"),
+    ):
+        outbox.send_due(ours)
+    assert rows(app)[0].status == "queued"
+
+
+def test_a_preview_is_the_mail_that_would_come_and_leaves_no_trace(app, ada, mailbox):
+    announce(app, app.now().date())
+    shown = outbox.preview(app, "ada@reader.test")
+    assert "vote/" in shown.html
+    assert message_from_bytes(shown.raw, policy=policy.default)["Subject"] == shown.subject
+    assert shown.text.startswith("PAPER DIGEST\n")
+    assert rows(app) == []
+    delivery.deliver(app)
+    [mail] = mailbox.messages
+    assert mail["Subject"] == shown.subject

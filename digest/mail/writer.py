@@ -42,11 +42,13 @@ class Unwanted:
 class Writer:
     """Makes messages under one configuration; reads the signing key once.
 
-    Raises SettingsError where sender, reply address or key cannot be used.
+    Raises SettingsError where sender, reply address, key or base address cannot be used.
     """
 
     def __init__(self, app: App) -> None:
         mail = app.settings.mail
+        if not app.settings.web.base_url.isascii():
+            raise SettingsError("web.base_url: expected plain ASCII, a host with accents as xn--…")
         self.app = app
         self.links = Links(app.settings.web.base_url, app.tokens)
         self.service = service(app.settings)
