@@ -36,7 +36,7 @@ def read(feed: Any, today: date) -> Listing:
             rejected.append(Rejected(position, label, str(error)))
     if day is None and entries:
         day = max(entry.day for entry in entries)
-    title = fields.feed_title(feed.feed.get("title"))
+    title = fields.feed_title(fields.text_in(feed.feed, "title"))
     return Listing(title, day and min(day, today), tuple(entries), tuple(rejected))
 
 
@@ -49,17 +49,17 @@ def _channel_day(feed: Any) -> date | None:
 
 
 def _entry(item: Any, feed_day: date, today: date) -> Entry:
-    named = arxiv_id(item.get("id", "")) or arxiv_id(item.get("link", ""))
+    named = arxiv_id(fields.text_in(item, "id")) or arxiv_id(fields.text_in(item, "link"))
     if named is None:
         raise fields.EntryError("it has no arXiv id")
     number, version = named[0], named[1] or 1
-    summary = item.get("summary", "")
+    summary = fields.text_in(item, "summary")
     head = _HEAD.match(summary)
     day = fields.day_of(item.get("published_parsed"), fields.EASTERN) or feed_day
-    doi = normal_doi(item.get("arxiv_doi", ""))
+    doi = normal_doi(fields.text_in(item, "arxiv_doi"))
     return Entry(
         key=f"arxiv:{number}",
-        title=fields.title_of(item.get("title", "")),
+        title=fields.title_of(fields.text_in(item, "title")),
         abstract=fields.abstract_of(summary[head.end() :] if head else summary),
         authors=_authors(item),
         categories=fields.codes_of(tag.get("term") for tag in item.get("tags", ())),
@@ -69,8 +69,9 @@ def _entry(item: Any, feed_day: date, today: date) -> Entry:
         version=version,
         pdf_url=f"https://arxiv.org/pdf/{number}",
         doi=doi,
-        journal=fields.abstract_of(item.get("arxiv_journal_reference", ""))[: fields.TITLE] or None,
-        licence=clean(item.get("rights", ""))[: fields.NAME] or None,
+        journal=fields.abstract_of(fields.text_in(item, "arxiv_journal_reference"))[: fields.TITLE]
+        or None,
+        licence=clean(fields.text_in(item, "rights"))[: fields.NAME] or None,
         aliases=(f"doi:{doi}",) if doi else (),
     )
 
@@ -83,7 +84,7 @@ def _kind(announced: str | None, version: int) -> Kind:
 
 
 def _authors(item: Any) -> tuple[str, ...]:
-    people = [person.get("name", "") for person in item.get("authors", ())]
+    people = [fields.text_in(person, "name") for person in item.get("authors", ())]
     if len(people) == 1:
-        people = split_authors(fields.without_markup(people[0]))
+        people = split_authors(fields.without_markup(people[0], fields.RAW_NAMES))
     return fields.names_of(people)

@@ -103,7 +103,7 @@ class Fetcher:
         try:
             with httpx2.Client(headers=headers, timeout=limits, follow_redirects=False) as client:
                 return self._follow(client, url)
-        except httpx2.InvalidURL as error:
+        except (httpx2.InvalidURL, ValueError) as error:
             raise FeedError(f"{shown(url)} is not a web address: {error}") from error
         except httpx2.TimeoutException as error:
             raise FeedError(f"{shown(url)} did not answer within {self.timeout:g} s") from error

@@ -14,7 +14,7 @@ from digest.papers import clean, shortened
 
 TITLE, ABSTRACT, NAME, LABEL = 500, 10_000, 200, 80  # longest, in characters
 AUTHORS, CATEGORIES = 5_000, 30  # most, per paper
-RAW = 20_000  # what is longer than this is cut before it is looked at
+RAW, RAW_NAMES = 20_000, 400_000  # what is longer than this is cut before it is looked at
 
 EASTERN = ZoneInfo("America/New_York")
 
@@ -27,6 +27,12 @@ _TAG = re.compile(rf"</?[a-z][\w:.-]*(?:{_ATTRIBUTE}){{0,12}}\s*/?>", re.I)
 
 class EntryError(Exception):
     """This entry cannot be a paper; the message says why."""
+
+
+def text_in(item: Any, name: str) -> str:
+    """A field of a feed's item; empty where it is absent or, in a damaged feed, no text."""
+    value = item.get(name)
+    return value if isinstance(value, str) else ""
 
 
 def title_of(text: str) -> str:
@@ -55,12 +61,12 @@ def codes_of(terms: Iterable[str | None]) -> tuple[str, ...]:
     return tuple(term for term in dict.fromkeys(shown) if term)[:CATEGORIES]
 
 
-def without_markup(text: str) -> str:
+def without_markup(text: str, limit: int = RAW) -> str:
     """HTML and MathML as text: tags gone, entities resolved, even those escaped twice.
 
     A lone `<` stays, as in `a < b`; sub- and superscripts become Unicode's own.
     """
-    text = html.unescape(text[:RAW])
+    text = html.unescape(text[:limit])
     if "&" in text:
         text = html.unescape(text)
     if "<" not in text:
@@ -71,9 +77,9 @@ def without_markup(text: str) -> str:
     return _TAG.sub("", _BREAK.sub(" ", text))
 
 
-def label_of(*texts: str | None) -> str:
+def label_of(*texts: object) -> str:
     """What to call an entry that was rejected: the first of `texts` that says anything."""
-    shown = (shortened(clean(text or ""), LABEL) for text in texts)
+    shown = (shortened(clean(text), LABEL) for text in texts if isinstance(text, str))
     return next((text for text in shown if text), "an entry without title and id")
 
 
@@ -87,8 +93,8 @@ def day_of(parsed: Any, zone: ZoneInfo | None = None) -> date | None:
         return None
 
 
-def feed_title(text: str | None) -> str:
-    return shortened(readable(without_markup(text or "")), TITLE)
+def feed_title(text: str) -> str:
+    return shortened(readable(without_markup(text)), TITLE)
 
 
 def not_a_feed(where: str, what: str) -> FeedError:

@@ -28,30 +28,30 @@ _AND = re.compile(r",?\s+(?:and|&)\s+")
 
 def read(feed: Any, today: date) -> Listing:
     """The listing in a feed that feedparser parsed; an entry's day is its date, in UTC."""
-    links = Counter(normal_url(item.get("link", "")) for item in feed.entries)
+    links = Counter(normal_url(fields.text_in(item, "link")) for item in feed.entries)
     entries, rejected = [], []
     for position, item in enumerate(feed.entries, 1):
         try:
-            entries.append(_entry(item, links[normal_url(item.get("link", ""))] > 1, today))
+            entries.append(_entry(item, links[normal_url(fields.text_in(item, "link"))] > 1, today))
         except fields.EntryError as error:
             label = fields.label_of(item.get("title"), item.get("id"), item.get("link"))
             rejected.append(Rejected(position, label, str(error)))
     day = max((entry.day for entry in entries), default=None)
-    title = fields.feed_title(feed.feed.get("title"))
+    title = fields.feed_title(fields.text_in(feed.feed, "title"))
     return Listing(title, day, tuple(entries), tuple(rejected))
 
 
 def _entry(item: Any, link_is_shared: bool, today: date) -> Entry:
-    title = fields.title_of(fields.without_markup(item.get("title", "")))
+    title = fields.title_of(fields.without_markup(fields.text_in(item, "title")))
     text = _summary(item)
-    link = normal_url(item.get("link", "")) or normal_url(item.get("id", "")) or ""
+    link = normal_url(fields.text_in(item, "link")) or normal_url(fields.text_in(item, "id")) or ""
     doi = _doi(item, text)
     keys = paper_keys(arxiv=_arxiv(item), doi=doi, url=_address(link, link_is_shared, title))
     if not keys:
         raise fields.EntryError("it has no arXiv id, no DOI and no link")
     key = best_key(keys)
     number = key.removeprefix("arxiv:") if key.startswith("arxiv:") else ""
-    named = arxiv_id(item.get("id", "")) or arxiv_id(link)
+    named = arxiv_id(fields.text_in(item, "id")) or arxiv_id(link)
     return Entry(
         key=key,
         title=title,
@@ -63,8 +63,8 @@ def _entry(item: Any, link_is_shared: bool, today: date) -> Entry:
         version=(named and named[1]) or 1,
         pdf_url=f"https://arxiv.org/pdf/{number}" if number else None,
         doi=normal_doi(doi) if doi and not arxiv_id(doi) else None,
-        journal=clean(item.get("prism_publicationname", ""))[: fields.TITLE] or None,
-        licence=clean(item.get("rights", ""))[: fields.NAME] or None,
+        journal=clean(fields.text_in(item, "prism_publicationname"))[: fields.TITLE] or None,
+        licence=clean(fields.text_in(item, "rights"))[: fields.NAME] or None,
         aliases=tuple(other for other in keys if other != key),
     )
 
@@ -82,9 +82,10 @@ def _resolved(key: str) -> str:
 
 
 def _summary(item: Any) -> str:
-    contents = [part.get("value", "") for part in item.get("content", ())]
+    contents = [fields.text_in(part, "value") for part in item.get("content", ())]
     return max(
-        (fields.without_markup(text) for text in [item.get("summary", ""), *contents]), key=len
+        (fields.without_markup(text) for text in [fields.text_in(item, "summary"), *contents]),
+        key=len,
     )
 
 
@@ -92,7 +93,7 @@ def _doi(item: Any, text: str) -> str:
     """The first DOI of those places in which feeds put it; in running text, only a marked one."""
     places = ("prism_doi", "dc_identifier", "id", "link")
     for place in places:
-        if found := normal_doi(item.get(place, "")):
+        if found := normal_doi(fields.text_in(item, place)):
             return found
     marked = _DOI_IN_TEXT.search(text[: fields.ABSTRACT])
     return marked[1] if marked else ""
@@ -100,14 +101,15 @@ def _doi(item: Any, text: str) -> str:
 
 def _arxiv(item: Any) -> str:
     for place in ("id", "link", "dc_identifier"):
-        if arxiv_id(item.get(place, "")):
+        if arxiv_id(fields.text_in(item, place)):
             return str(item[place])
-    marked = _ARXIV_IN_TEXT.match(item.get("summary", ""))
+    marked = _ARXIV_IN_TEXT.match(fields.text_in(item, "summary"))
     return marked[0] if marked else ""
 
 
 def _authors(item: Any) -> tuple[str, ...]:
-    people = [fields.without_markup(person.get("name", "")) for person in item.get("authors", ())]
+    named = [fields.text_in(person, "name") for person in item.get("authors", ())]
+    people = [fields.without_markup(name, fields.RAW_NAMES) for name in named]
     if len(people) == 1:
         people = split_authors(_AND.sub(", ", people[0]))
     return fields.names_of(map(forward, people))
@@ -118,6 +120,6 @@ def _day(item: Any, today: date) -> date:
         if day := fields.day_of(item.get(place)):
             return min(day, today)
     try:
-        return min(date.fromisoformat(item.get("prism_publicationdate", "")[:10]), today)
+        return min(date.fromisoformat(fields.text_in(item, "prism_publicationdate")[:10]), today)
     except ValueError:
         return today

@@ -33,7 +33,7 @@ def read(body: bytes, where: str, today: date) -> Listing:
             entries.append(_entry(item, list_day, today))
         except fields.EntryError as error:
             paper = _paper(item) or {}
-            label = fields.label_of(_text(paper, "id"), _text(paper, "title"))
+            label = fields.label_of(fields.text_in(paper, "id"), fields.text_in(paper, "title"))
             rejected.append(Rejected(position, label, str(error)))
     day = list_day if items else None
     return Listing("Hugging Face Daily Papers", day, tuple(entries), tuple(rejected))
@@ -44,16 +44,11 @@ def _paper(item: Any) -> dict[str, Any] | None:
     return paper if isinstance(paper, dict) else None
 
 
-def _text(source: dict[str, Any], name: str) -> str:
-    value = source.get(name)
-    return value if isinstance(value, str) else ""
-
-
 def _entry(item: Any, list_day: date, today: date) -> Entry:
     paper = _paper(item)
     if paper is None:
         raise fields.EntryError("it holds no paper")
-    named = arxiv_id(_text(paper, "id"))
+    named = arxiv_id(fields.text_in(paper, "id"))
     if named is None:
         raise fields.EntryError("it has no arXiv id")
     number = named[0]
@@ -61,9 +56,11 @@ def _entry(item: Any, list_day: date, today: date) -> Entry:
     people = [a for a in authors if isinstance(a, dict)] if isinstance(authors, list) else []
     return Entry(
         key=f"arxiv:{number}",
-        title=fields.title_of(_text(paper, "title") or _text(item, "title")),
-        abstract=fields.abstract_of(_text(paper, "summary") or _text(item, "summary")),
-        authors=fields.names_of(_text(person, "name") for person in people),
+        title=fields.title_of(fields.text_in(paper, "title") or fields.text_in(item, "title")),
+        abstract=fields.abstract_of(
+            fields.text_in(paper, "summary") or fields.text_in(item, "summary")
+        ),
+        authors=fields.names_of(fields.text_in(person, "name") for person in people),
         categories=(),
         url=f"https://arxiv.org/abs/{number}",
         day=min(_listed(paper) or list_day, today),
@@ -82,7 +79,7 @@ def _votes(paper: dict[str, Any]) -> int | None:
 def _listed(paper: dict[str, Any]) -> date | None:
     """The day of the list: midnight UTC, so no other zone may be applied to it."""
     try:
-        moment = datetime.fromisoformat(_text(paper, "submittedOnDailyAt"))
+        moment = datetime.fromisoformat(fields.text_in(paper, "submittedOnDailyAt"))
     except ValueError:
         return None
     return (moment if moment.tzinfo is None else moment.astimezone(UTC)).date()

@@ -16,6 +16,8 @@ KINDS = ("arxiv", "huggingface", "generic")
 _WEB_PAGE = re.compile(rb"\s*(?:<!--.{0,2000}?-->\s*)?<(?:!doctype\s+html|html)\b", re.I | re.S)
 _BYTE_ORDER_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 _ENDS = re.compile(rb"</(?:\w+:)?(?:rss|feed|rdf)\s*>", re.I)
+# Damaged namespaces, dates and declarations each make feedparser raise something else.
+_DAMAGED = (ValueError, TypeError, LookupError, AttributeError, AssertionError, RecursionError)
 
 
 def detect_kind(url: str) -> str:
@@ -55,13 +57,16 @@ def _is_json(body: bytes, content_type: str) -> bool:
 
 
 def _parsed(body: bytes, url: str) -> Any:
-    # Left to itself, feedparser takes `a<b and c>d` for markup and drops it.
-    feed = feedparser.parse(body, sanitize_html=False, resolve_relative_uris=False)
+    try:
+        # Left to itself, feedparser takes `a<b and c>d` for markup and drops it.
+        feed = feedparser.parse(body, sanitize_html=False, resolve_relative_uris=False)
+    except _DAMAGED as error:
+        raise fields.not_a_feed(url, "its XML is damaged") from error
     if not feed.get("version"):
         raise fields.not_a_feed(url, "neither RSS, Atom nor RDF")
-    title = feed.feed.get("title", "")
+    title = fields.text_in(feed.feed, "title")
     if title.startswith("Feed error for query:"):
-        message = clean(feed.feed.get("subtitle", "")) or clean(title)
+        message = clean(fields.text_in(feed.feed, "subtitle")) or clean(title)
         raise FeedError(f"{url} answered with an error: {shortened(message, 300)}")
     if feed.bozo and not body.startswith(_BYTE_ORDER_MARKS[1:]) and not _ENDS.search(body[-2000:]):
         raise FeedError(f"{url} was cut off in the middle")
@@ -72,6 +77,6 @@ def _is_arxiv(feed: Any) -> bool:
     if "http://arxiv.org/schemas/atom" not in feed.get("namespaces", {}).values():
         return False
     return not feed.entries or any(
-        "arxiv_announce_type" in item or item.get("id", "").startswith("oai:arXiv.org:")
+        "arxiv_announce_type" in item or fields.text_in(item, "id").startswith("oai:arXiv.org:")
         for item in feed.entries
     )
