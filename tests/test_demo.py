@@ -164,7 +164,7 @@ def test_a_vote_is_told_of_and_changes_the_next_day(browser: httpx2.Client, stag
     assert "Tuesday, 17 November 2026" in after
     assert "Yesterday’s votes changed today’s mail" in after
     effect = stage.mornings[-1].effects["ben@readers.example"]
-    assert (effect.votes, effect.picks) == (2, 4)
+    assert (effect.votes, effect.picks) == (2, 5)
     assert effect.new or effect.reasons
     assert list(stage.mornings[-1].effects) == ["ben@readers.example"]
 

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from digest.demo.stage import Effect, Mail, Stage
 from digest.mail import outbox
+from digest.mail.render import shorten
 from digest.models import Subscriber
 from digest.web import create
 from digest.web.guard import CONTENT_POLICY
@@ -172,7 +173,7 @@ def preview(mail: Mail) -> str:
     """The first words of the mail, which clients show beside its subject."""
     reader = _Words()
     reader.feed(content(mail, "html"))
-    return " ".join(" ".join(reader.words).split())[:160]
+    return shorten(" ".join(" ".join(reader.words).split()), 160)
 
 
 class _Words(HTMLParser):

@@ -223,7 +223,7 @@ def _wishes(reader: Reader) -> Changes:
         name=reader.name,
         topics=[(topic, 1.0) for topic in reader.topics],
         categories=[(category, 1.0) for category in reader.categories],
-        per_digest=4,
+        per_digest=5,
         send_at=reader.send_at,
         timezone=reader.timezone,
     )
