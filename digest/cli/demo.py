@@ -58,16 +58,13 @@ def _tell(stage: "Stage", morning: "Morning", *, served: bool) -> None:
     base = stage.app.settings.web.base_url
     say("")
     say(f"  {morning.day:%A}, {morning.day.day} {morning.day:%B %Y}", style="bold")
-    say(f"  {morning.papers} new papers read from {morning.sources} feeds, ranked for each reader,")
-    say(f"  and {morning.mails} digests handed to a mail server on this machine:")
-    print_table(
-        ["reader", "interested in", "at", "mail"],
-        [
-            (r.name, r.topics[0][0], f"{r.send_at} {r.timezone}", mail.message["Subject"])
-            for r in stage.readers()
-            for mail in stage.mailbox.of(r.email)[:1]
-        ],
-    )
+    feeds = "1 feed" if morning.sources == 1 else f"{morning.sources} feeds"
+    if morning.mails:
+        say(f"  {morning.papers} new papers read from {feeds}, ranked for each reader,")
+        say(f"  and {morning.mails} digests handed to a mail server on this machine:")
+        _print_mails(stage)
+    else:
+        say(f"  No new paper in {feeds}, as on a weekend or holiday: nobody gets a mail.")
     if not served:
         say("  Without --no-serve, an inbox would be open now to read them in.")
         return
@@ -77,3 +74,14 @@ def _tell(stage: "Stage", morning: "Morning", *, served: bool) -> None:
     say("  Vote on a paper, let the next day come, and see what has changed.")
     say("  All of this is throw-away; Ctrl-C ends it, and nothing stays behind.")
     say("")
+
+
+def _print_mails(stage: "Stage") -> None:
+    print_table(
+        ["reader", "interested in", "at", "mail"],
+        [
+            (r.name, r.topics[0][0], f"{r.send_at} {r.timezone}", mail.message["Subject"])
+            for r in stage.readers()
+            for mail in stage.mailbox.of(r.email)[:1]
+        ],
+    )
