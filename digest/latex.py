@@ -1,7 +1,8 @@
 """LaTeX, as titles, abstracts and names hold it, becomes text that a person reads. Pure.
 
 pylatexenc does the work. The glue here decides what is TeX at all (a price, a URL and an `&` are
-not), names the macros that pylatexenc drops, and sets sub- and superscripts in Unicode.
+not), names the macros that pylatexenc drops, and sets sub- and superscripts in Unicode. Half of
+the file is the table of those macros.
 """
 
 import logging
