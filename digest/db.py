@@ -14,7 +14,7 @@ from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlmodel import Session, SQLModel
 
 from digest.errors import DatabaseError, SettingsError
@@ -38,17 +38,26 @@ class Db:
                 self.file.parent.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise DatabaseError(f"cannot make the folder of {self.file}: {error}") from error
-        self.engine = _engine(url)
+        try:
+            self.engine = _engine(url)
+        except ImportError as error:
+            raise SettingsError(
+                f"database.url: such a database needs {error.name}, which is not installed"
+            ) from error
         self._writing = self.engine.execution_options(immediate=True)
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        with Session(self.engine, expire_on_commit=False, autoflush=False) as session:
+        with (
+            self._in_words(),
+            Session(self.engine, expire_on_commit=False, autoflush=False) as session,
+        ):
             yield session
 
     @contextmanager
     def write(self) -> Iterator[Session]:
         with (
+            self._in_words(),
             Session(self._writing, expire_on_commit=False, autoflush=True) as session,
             session.begin(),
         ):
@@ -57,8 +66,16 @@ class Db:
     @contextmanager
     def connect(self) -> Iterator[Connection]:
         """A writing Core connection, for bulk work; commits at its end."""
-        with self._writing.begin() as connection:
+        with self._in_words(), self._writing.begin() as connection:
             yield connection
+
+    @contextmanager
+    def _in_words(self) -> Iterator[None]:
+        try:
+            yield
+        except OperationalError as error:  # locked, full, read-only, or a server that is away
+            place = self.url.render_as_string()
+            raise DatabaseError(f"the database {place} cannot be used: {error.orig}") from error
 
     @contextmanager
     def exclusive(self, name: str) -> Iterator[bool]:

@@ -14,12 +14,11 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from sqlalchemy import func
-from sqlalchemy.exc import OperationalError
 from sqlmodel import Session, col, select
 
 from digest.app import App
 from digest.db import schema_is_current
-from digest.errors import MailError
+from digest.errors import DatabaseError, MailError
 from digest.mail.smtp import Connection
 from digest.models import Feed, OutboxMessage, Subscriber
 from digest.settings import LOOPBACK, Smtp
@@ -64,11 +63,11 @@ def _database(app: App) -> Iterator[Finding]:
     try:
         with app.db.write():
             current = schema_is_current(app.db)
-    except OperationalError as error:
+    except DatabaseError as error:
         yield Finding(
             "database",
             "fail",
-            f"{place} cannot be written: {error.orig}",
+            _sentence(error),
             "Give the service's user the file and its folder, or end what locks it.",
         )
         return

@@ -78,6 +78,20 @@ def test_a_folder_that_cannot_be_made_is_named(file: Path) -> None:
         Db(f"sqlite:///{file}/digest.db")
 
 
+def test_a_database_that_cannot_be_used_is_told_in_words(db: Db, file: Path) -> None:
+    upgrade(db)
+    with db.connect() as connection:
+        connection.execute(text("DROP TABLE upvotes"))
+    for door in (db.read, db.write):
+        with pytest.raises(DatabaseError, match=r"digest\.db cannot be used: no such"), door() as s:
+            s.connection().execute(text("SELECT * FROM upvotes"))
+
+
+def test_a_missing_driver_is_named() -> None:
+    with pytest.raises(SettingsError, match=r"database\.url.* needs oracledb"):
+        Db("oracle+oracledb://u@h/d")
+
+
 def test_a_wrong_address_names_the_setting() -> None:
     with pytest.raises(SettingsError, match=r"database\.url"):
         Db("digest.db")

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from digest import __version__
+from digest.errors import DatabaseError
 from digest.models import Feed, OutboxMessage
 from digest.web.pages import app_of
 
@@ -19,7 +20,7 @@ def healthz(request: Request) -> Response:
     try:
         with app.db.read() as session:
             ingest, delivery = _last_ingest(session), _last_delivery(session)
-    except SQLAlchemyError:
+    except (SQLAlchemyError, DatabaseError):
         return JSONResponse({"status": "the database does not answer"}, 503)
     answer = {"status": "ok", "version": __version__, **_age("ingest", ingest, app.now())}
     return JSONResponse(answer | _age("delivery", delivery, app.now()))
