@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import update
 from sqlmodel import Session, col, select
@@ -11,8 +11,13 @@ from sqlmodel import Session, col, select
 from digest import editions, schedule, training
 from digest.db import insert_new
 from digest.mail import outbox
+from digest.mail.compose import compose
+from digest.mail.links import Bearer
+from digest.mail.message import wire_address
+from digest.mail.render import render_digest
+from digest.mail.writer import Writer
 from digest.models import Digest, Pick, Subscriber
-from digest.picking import Plan, latest_day, plans
+from digest.picking import Plan, latest_day, plan, plans
 from digest.subscribers import find
 
 if TYPE_CHECKING:
@@ -30,6 +35,16 @@ class Delivered:
     failed: int
     in_doubt: int
     skipped: int
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """A mail as its reader sees it, and `raw` as it would be sent."""
+
+    subject: str
+    html: str
+    text: str
+    raw: bytes
 
 
 def deliver(
@@ -62,9 +77,10 @@ def prepare(
     *,
     dry_run: bool = False,
     progress: Progress | None = None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> tuple[int, int]:
     """Puts due digests (`only`: this subscriber's) into the outbox; gives how many, and how many
-    readers had nothing to read."""
+    readers had nothing to read. Once `stop` says so, no further block of readers is begun."""
     now = app.now()
     with app.db.read() as session:
         due = _due(session, now, day, only)
@@ -75,17 +91,41 @@ def prepare(
         training.refit_if_due(app)
     made = done = 0
     for block in _blocks(due):
+        if stop():
+            break
         with app.db.read() as session:
             subscribers = _subscribers(session, block)
         planned = plans(app, subscribers, covered, again=day is None) if covered else []
-        full = [plan for plan in planned if plan.picks]
+        full = [each for each in planned if each.picks]
         made += len(full)
         done += len(block)
         if not dry_run:
             _keep(app, subscribers, full, now, on_schedule=day is None)
         if progress is not None:
             progress(done, len(due))
-    return made, len(due) - made
+    return made, done - made
+
+
+def preview(app: "App", email: str, day: date | None = None) -> Preview:
+    """The digest that the subscriber would get for the day, kept nowhere. Raises NotFound."""
+    now, writer, planned = app.now(), Writer(app), plan(app, email, day)
+    reader = planned.subscriber
+    digest = Digest(**_digest(planned, now))
+    with app.db.read() as session:
+        papers = editions.papers_by_id(session, {pick.paper_id for pick in planned.picks})
+        trending = editions.trending(session, planned.day)
+    cards = {paper.id or 0: editions.card(paper) for paper in papers}
+    mail = compose(reader, digest, planned.picks, cards, trending, app.settings, writer.links)
+    rendered = render_digest(app.templates, mail)
+    raw = writer.message(
+        rendered,
+        kind="digest",
+        to=(reader.name, wire_address(reader.email) or writer.sender),
+        at=now,
+        number=0,
+        one_click=writer.links.one_click(Bearer(reader.id or 0, reader.link_epoch, now)),
+    )
+    return Preview(rendered.subject, rendered.html, rendered.text, raw)
 
 
 def _due(session: Session, now: datetime, day: date | None, only: int | None) -> list[int]:
@@ -114,10 +154,10 @@ def _keep(
     Who has nothing to read is due again at the next date; what comes until then goes into that
     digest.
     """
-    by_reader = {plan.subscriber.id: plan for plan in planned}
+    by_reader = {each.subscriber.id: each for each in planned}
     with app.db.write() as session:
         if planned:
-            papers = {pick.paper_id for plan in planned for pick in plan.picks}
+            papers = {pick.paper_id for each in planned for pick in each.picks}
             editions.freeze(session, planned[0].day, papers, now)
         for subscriber in subscribers:
             if on_schedule and not _advance(session, subscriber, now):
@@ -139,19 +179,24 @@ def _advance(session: Session, subscriber: Subscriber, now: datetime) -> bool:
     return changed.rowcount == 1
 
 
-def _insert(session: Session, plan: Plan, now: datetime) -> None:
-    digest = {
-        "subscriber_id": plan.subscriber.id,
-        "day": plan.day,
-        "since": plan.since,
-        "candidates": plan.candidates,
+def _digest(planned: Plan, now: datetime) -> dict[str, Any]:
+    return {
+        "subscriber_id": planned.subscriber.id,
+        "day": planned.day,
+        "since": planned.since,
+        "candidates": planned.candidates,
         "created_at": now,
     }
-    kept = insert_new(session, Digest, [digest], returning=col(Digest.id))
+
+
+def _insert(session: Session, planned: Plan, now: datetime) -> None:
+    kept = insert_new(session, Digest, [_digest(planned, now)], returning=col(Digest.id))
     if not kept:  # the day's digest was made meanwhile
         return
-    insert_new(session, Pick, [pick.model_dump() | {"digest_id": kept[0]} for pick in plan.picks])
-    outbox.enqueue(session, "digest", plan.subscriber.id or 0, now, digest_id=kept[0])
+    insert_new(
+        session, Pick, [pick.model_dump() | {"digest_id": kept[0]} for pick in planned.picks]
+    )
+    outbox.enqueue(session, "digest", planned.subscriber.id or 0, now, digest_id=kept[0])
 
 
 def _subscribers(session: Session, ids: Sequence[int]) -> list[Subscriber]:

@@ -11,20 +11,24 @@ from digest.app import App
 from digest.feeds import ingest
 from digest.mail import outbox
 
+Stop = Callable[[], bool]
+
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
 class Job:
-    """`part` says which process runs it: the scheduler finds work, the worker sends mail."""
+    """`part` says which process runs it: the scheduler finds work, the worker sends mail. `run`
+    takes the application, and what says that the process is to end: a long job then leaves off at
+    the next good place."""
 
     name: str
     part: str
     seconds: int
-    run: Callable[[App], None]
+    run: Callable[[App, Stop], None]
 
 
-def fetch(app: App) -> None:
+def fetch(app: App, _stop: Stop) -> None:
     """Reads the feeds that are due; new papers may call for a new feature space."""
     for report in ingest.ingest_due(app):
         log.info(
@@ -39,19 +43,19 @@ def fetch(app: App) -> None:
     training.refit_if_due(app)
 
 
-def prepare(app: App) -> None:
-    made, skipped = delivery.prepare(app)
+def prepare(app: App, stop: Stop) -> None:
+    made, skipped = delivery.prepare(app, stop=stop)
     if made or skipped:
         log.info("prepared", digests=made, nothing_new=skipped)
 
 
-def send(app: App) -> None:
-    sent = outbox.send_due(app)
+def send(app: App, stop: Stop) -> None:
+    sent = outbox.send_due(app, stop=stop)
     if sent != outbox.Sent():
         log.info("sent", sent=sent.sent, failed=sent.failed, in_doubt=sent.in_doubt)
 
 
-def tidy(app: App) -> None:
+def tidy(app: App, _stop: Stop) -> None:
     """Ends pauses whose day has come, and forgets sign-ups that nobody confirmed."""
     subscribers.end_pauses(app)
     subscribers.purge_unconfirmed(app)

@@ -1,12 +1,13 @@
 """One digest a reader and day, whatever is restarted or run twice."""
 
 from datetime import UTC, datetime, timedelta
+from email import message_from_bytes, policy
 
 import pytest
 from conftest import IMAGES, announce
 from sqlmodel import select
 
-from digest.delivery import deliver, prepare
+from digest.delivery import deliver, prepare, preview
 from digest.errors import NotFound
 from digest.models import Digest, EditionPaper, OutboxMessage, Paper, Pick, Subscriber
 
@@ -175,3 +176,15 @@ def test_an_unknown_reader_is_named(app):
 def test_nothing_announced_at_all(app, ada, clock):
     assert prepare(app) == (0, 1)
     assert rows(app, Subscriber)[0].next_digest_at > clock()
+
+
+def test_a_preview_is_the_mail_that_would_come_and_leaves_no_trace(app, ada, mailbox):
+    announce(app, app.now().date())
+    shown = preview(app, "ada@reader.test")
+    assert "vote/" in shown.html
+    assert message_from_bytes(shown.raw, policy=policy.default)["Subject"] == shown.subject
+    assert shown.text.startswith("PAPER DIGEST\n")
+    assert rows(app, Digest) == [] and rows(app, OutboxMessage) == []
+    deliver(app)
+    [mail] = mailbox.messages
+    assert mail["Subject"] == shown.subject

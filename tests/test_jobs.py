@@ -20,6 +20,10 @@ def digests(app) -> int:
         return len(session.exec(select(Digest)).all())
 
 
+def never() -> bool:
+    return False
+
+
 def eventually(true, seconds: float = 20) -> bool:
     until = time.monotonic() + seconds
     while not true() and time.monotonic() < until:
@@ -30,19 +34,19 @@ def eventually(true, seconds: float = 20) -> bool:
 def test_a_tick_makes_and_sends_what_is_due(app, ada, clock, mailbox):
     announce(app, clock().date())
     for job in jobs.JOBS:
-        job.run(app)
-        job.run(app)
+        job.run(app, never)
+        job.run(app, never)
     assert len(mailbox.messages) == 1
 
 
 def test_a_pause_ends_on_its_day(app, pia, clock):
     with app.db.write() as session:
         session.merge(pia).paused_until = clock().date() + timedelta(days=1)
-    jobs.tidy(app)
+    jobs.tidy(app, never)
     with app.db.read() as session:
         assert session.get(Subscriber, pia.id).status == "paused"
     clock.forward(days=1)
-    jobs.tidy(app)
+    jobs.tidy(app, never)
     with app.db.read() as session:
         assert session.get(Subscriber, pia.id).status == "active"
 
@@ -57,10 +61,13 @@ def test_the_engine_wakes_the_jobs_of_its_parts(app, ada, clock, mailbox):
 def test_a_job_that_fails_does_not_stop_the_others(app, monkeypatch):
     done = []
 
-    def fail(app):
+    def fail(app, stop):
         raise outbox.MailError("the server refuses our password")
 
-    both = (jobs.Job("bad", "worker", 60, fail), jobs.Job("good", "worker", 60, done.append))
+    both = (
+        jobs.Job("bad", "worker", 60, fail),
+        jobs.Job("good", "worker", 60, lambda app, stop: done.append(app)),
+    )
     monkeypatch.setattr(local, "JOBS", both)
     with local.running(app, ["worker"]):
         assert eventually(lambda: done == [app])

@@ -8,14 +8,12 @@ import threading
 import time
 from collections import Counter
 from datetime import timedelta
-from email import message_from_bytes, policy
 
 import pytest
 from aiosmtpd.controller import Controller
-from conftest import MORNING, Mailbox, _person, announce, free_port
+from conftest import MORNING, Mailbox, _person, free_port
 from sqlmodel import col, select
 
-from digest import delivery
 from digest.app import open_app
 from digest.errors import MailError, SettingsError
 from digest.mail import outbox
@@ -422,15 +420,3 @@ def test_a_setting_that_no_mail_can_carry_is_named(app, ada, settings, section, 
     ):
         outbox.send_due(ours)
     assert rows(app)[0].status == "queued"
-
-
-def test_a_preview_is_the_mail_that_would_come_and_leaves_no_trace(app, ada, mailbox):
-    announce(app, app.now().date())
-    shown = outbox.preview(app, "ada@reader.test")
-    assert "vote/" in shown.html
-    assert message_from_bytes(shown.raw, policy=policy.default)["Subject"] == shown.subject
-    assert shown.text.startswith("PAPER DIGEST\n")
-    assert rows(app) == []
-    delivery.deliver(app)
-    [mail] = mailbox.messages
-    assert mail["Subject"] == shown.subject

@@ -77,11 +77,11 @@ def preview(
     as_json: AsJson = False,
 ) -> None:
     """Render a digest without sending it: into files, or as text to the terminal."""
-    from digest.mail import outbox
+    from digest import delivery
 
     wanted = parse_day(day)
     with opened(context) as app:
-        message = outbox.preview(app, email, wanted)
+        message = delivery.preview(app, email, wanted)
     written = {
         name: str(file)
         for name, file, content in (

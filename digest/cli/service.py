@@ -19,7 +19,7 @@ log = structlog.get_logger()
 
 def run(app: App) -> None:
     """Scheduler, delivery and web in one process, until a signal ends it."""
-    from digest.web import create  # noqa: PLC0415 (slow import)
+    from digest.web import create
 
     with _parts(app, ("scheduler", "worker")):
         _serve(app, create(app))
@@ -27,7 +27,7 @@ def run(app: App) -> None:
 
 def web(app: App) -> None:
     """The pages alone."""
-    from digest.web import create  # noqa: PLC0415 (slow import)
+    from digest.web import create
 
     _serve(app, create(app))
 
@@ -47,7 +47,7 @@ def worker(app: App) -> None:
 @contextmanager
 def _parts(app: App, parts: Sequence[str]) -> Iterator[None]:
     """Runs these parts as the only process of this database that does."""
-    from digest.engine import local  # noqa: PLC0415 (slow import)
+    from digest.engine import local
 
     with ExitStack() as stack:
         for part in parts:
@@ -72,7 +72,7 @@ def _say_without_feeds(app: App) -> None:
 
 
 def _serve(app: App, pages: object) -> None:
-    import uvicorn  # noqa: PLC0415 (slow import)
+    import uvicorn
 
     web = app.settings.web
     log.info("listening", host=web.host, port=web.port, base_url=web.base_url)

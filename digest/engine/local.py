@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from threading import Event
 
 import structlog
 from apscheduler.executors.pool import ThreadPoolExecutor
@@ -11,14 +12,16 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 from digest.app import App
 from digest.errors import DigestError
-from digest.jobs import JOBS, Job
+from digest.jobs import JOBS, Job, Stop
 
 log = structlog.get_logger()
 
 
 @contextmanager
 def running(app: App, parts: Sequence[str]) -> Iterator[None]:
-    """Wakes the jobs of `parts` until the block is left; a job under way is waited for."""
+    """Wakes the jobs of `parts` until the block is left; jobs under way are then told to stop, and
+    waited for."""
+    ended = Event()
     jobs = [job for job in JOBS if job.part in parts]
     scheduler = BackgroundScheduler(
         timezone=UTC, executors={"default": ThreadPoolExecutor(len(jobs))}
@@ -27,7 +30,7 @@ def running(app: App, parts: Sequence[str]) -> Iterator[None]:
         scheduler.add_job(
             _run,
             IntervalTrigger(seconds=job.seconds, timezone=UTC),
-            args=(app, job),
+            args=(app, job, ended.is_set),
             id=job.name,
             max_instances=1,
             coalesce=True,
@@ -38,12 +41,13 @@ def running(app: App, parts: Sequence[str]) -> Iterator[None]:
     try:
         yield
     finally:
+        ended.set()
         scheduler.shutdown(wait=True)
 
 
-def _run(app: App, job: Job) -> None:
+def _run(app: App, job: Job, stop: Stop) -> None:
     try:
-        job.run(app)
+        job.run(app, stop)
     except DigestError as error:
         log.error("job failed", job=job.name, reason=str(error))
     except Exception:

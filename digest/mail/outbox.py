@@ -1,10 +1,10 @@
-"""What others ask of the mail: put one in, send what is due, show one, try the server."""
+"""What others ask of the mail: put one in, send what is due, try the server."""
 
 import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from typing import Literal
 
 from sqlmodel import Session
@@ -12,14 +12,11 @@ from sqlmodel import Session
 from digest.app import App
 from digest.errors import InputError, MailError
 from digest.mail import queue
-from digest.mail.compose import compose
-from digest.mail.links import Bearer
 from digest.mail.message import wire_address
-from digest.mail.render import render_digest
 from digest.mail.sending import Run
 from digest.mail.smtp import Connection
 from digest.mail.writer import Writer
-from digest.models import Digest, OutboxMessage
+from digest.models import OutboxMessage
 
 Kind = Literal["digest", "confirm", "link"]
 
@@ -37,16 +34,6 @@ class Sent:
     deferred: int = 0
     in_doubt: int = 0
     cancelled: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Preview:
-    """A mail as its reader sees it, and `raw` as it would be sent."""
-
-    subject: str
-    html: str
-    text: str
-    raw: bytes
 
 
 def enqueue(
@@ -70,9 +57,13 @@ def enqueue(
 
 
 def send_due(
-    app: App, progress: Callable[[int, int], None] | None = None, only: int | None = None
+    app: App,
+    progress: Callable[[int, int], None] | None = None,
+    only: int | None = None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Sent:
-    """Sends what is due (`only`: to this subscriber), telling `progress` of (done, all).
+    """Sends what is due (`only`: to this subscriber), telling `progress` of (done, all). Once
+    `stop` says so, each connection finishes the message that it holds and takes no other.
 
     From an SQLite file one process sends at a time: another one waits until nothing is left, or
     takes over when the first has died. Raises MailError where the mail server cannot be reached
@@ -82,44 +73,13 @@ def send_due(
     while True:
         with app.db.exclusive("sender") as free:
             if free:
-                run = Run(app, progress, only)
+                run = Run(app, progress, only, stop)
                 asyncio.run(run.all())
                 return Sent(**run.counts)
         with app.db.read() as session:
-            if not queue.due(session, app.now(), only):
+            if stop() or not queue.due(session, app.now(), only):
                 return Sent()
         time.sleep(POLL)
-
-
-def preview(app: App, email: str, day: date | None = None) -> Preview:
-    """The digest that the subscriber would get for the day. Raises NotFound."""
-    from digest import editions, picking  # noqa: PLC0415 (they lead back here)
-
-    now, writer, plan = app.now(), Writer(app), picking.plan(app, email, day)
-    reader = plan.subscriber
-    assert reader.id is not None
-    digest = Digest(
-        subscriber_id=reader.id,
-        day=plan.day,
-        since=plan.since,
-        candidates=plan.candidates,
-        created_at=now,
-    )
-    with app.db.read() as session:
-        papers = editions.papers_by_id(session, {pick.paper_id for pick in plan.picks})
-        trending = editions.trending(session, plan.day)
-    cards = {paper.id: editions.card(paper) for paper in papers if paper.id is not None}
-    mail = compose(reader, digest, plan.picks, cards, trending, app.settings, writer.links)
-    rendered = render_digest(app.templates, mail)
-    raw = writer.message(
-        rendered,
-        kind="digest",
-        to=(reader.name, wire_address(reader.email) or writer.sender),
-        at=now,
-        number=0,
-        one_click=writer.links.one_click(Bearer(reader.id, reader.link_epoch, now)),
-    )
-    return Preview(rendered.subject, rendered.html, rendered.text, raw)
 
 
 def send_test(app: App, email: str) -> list[str]:

@@ -22,18 +22,24 @@ log = structlog.get_logger()
 
 
 class Run:
-    """`progress` is told of (done, all); `only` is a subscriber's id. After `all()`, `counts` says
-    how many messages became sent, failed, deferred, cancelled, in_doubt."""
+    """`progress` is told of (done, all); `only` is a subscriber's id; once `stop` says so, no
+    further message is begun. After `all()`, `counts` says how many messages became sent, failed,
+    deferred, cancelled, in_doubt."""
 
     def __init__(
-        self, app: App, progress: Callable[[int, int], None] | None, only: int | None
+        self,
+        app: App,
+        progress: Callable[[int, int], None] | None,
+        only: int | None,
+        stop: Callable[[], bool],
     ) -> None:
         self.counts: Counter[str] = Counter()
         self._app = app
         self._only = only
         self._progress = progress
         self._writer = Writer(app)
-        self._stopped = False
+        self._stop = stop
+        self._failed = False
 
     async def all(self) -> None:
         """Sends all that is due. Raises MailError where the server refuses us as a whole, or
@@ -66,15 +72,18 @@ class Run:
     async def _work(self, number: int) -> None:
         connection = Connection(self._app.settings.smtp)
         try:
-            while not self._stopped and (message := self._claim(number)) is not None:
+            while not self._ends() and (message := self._claim(number)) is not None:
                 await self._settle(connection, message)
         except Unreachable:
             raise  # the other connections may go on
         except BaseException:
-            self._stopped = True
+            self._failed = True
             raise
         finally:
             await connection.close()
+
+    def _ends(self) -> bool:
+        return self._failed or self._stop()
 
     def _claim(self, number: int) -> OutboxMessage | None:
         with self._app.db.write() as session:
