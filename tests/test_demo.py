@@ -242,7 +242,7 @@ def test_a_port_that_is_taken_is_named_where_it_was_asked_for(listener: socket.s
 def environment(tmp_path: Path) -> dict[str, str]:
     """With settings that must not reach the demo: its mails stay on this machine."""
     away = {"DIGEST_SMTP__HOST": "mail.elsewhere.test", "DIGEST_CONFIG": "absent.toml"}
-    return {**away, "TMPDIR": str(tmp_path)}
+    return {**away, "TMPDIR": str(tmp_path), "PYTHONPATH": str(Path(__file__).parent.parent)}
 
 
 def test_without_serving_it_ends_with_a_summary_and_leaves_nothing(
