@@ -239,6 +239,15 @@ def test_a_port_that_is_taken_is_named_where_it_was_asked_for(listener: socket.s
         pass
 
 
+def test_where_the_usual_port_is_taken_another_one_serves(
+    listener: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = listener.getsockname()[1]
+    monkeypatch.setattr("digest.demo.DEFAULT_PORT", taken)
+    with door(None) as other:
+        assert other.getsockname()[1] not in (0, taken)
+
+
 def environment(tmp_path: Path) -> dict[str, str]:
     """With settings that must not reach the demo: its mails stay on this machine."""
     away = {"DIGEST_SMTP__HOST": "mail.elsewhere.test", "DIGEST_CONFIG": "absent.toml"}
