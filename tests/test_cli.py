@@ -379,3 +379,28 @@ def test_a_table_for_a_program_has_one_line_per_row(service: Digest) -> None:
     for title in TITLES.values():
         (line,) = [line for line in shown.splitlines() if title in line]
         assert "arxiv:" in line
+
+
+def test_an_evaluation_ranks_and_measures(digest: Digest) -> None:
+    papers = [
+        {"id": id_, "day": day, "title": title, "abstract": title, "authors": [], "categories": []}
+        for day in ("2025-11-17", DAY)
+        for id_, title in ((f"{day} {key}", title) for key, title in TITLES.items())
+    ]
+    reader = {"user": "u1", "topics": [TOPIC], "categories": [], "authors": []}
+    reader |= {"likes": [], "dislikes": []}
+    relevant = [paper["id"] for paper in papers if "Diffusion" in paper["title"]][2:]
+    for name, lines in (
+        ("papers", papers),
+        ("profiles", [reader]),
+        ("qrels", [{"user": "u1", "day": DAY, "relevant": relevant}]),
+    ):
+        Path(f"{name}.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    files = ("profiles.jsonl", "--papers", "papers.jsonl", "--qrels", "qrels.jsonl")
+    told = digest("evaluate", *files, "--predictions", "out.jsonl", "--json").json
+    assert (told["users"], told["user_days"]) == (1, 1)
+    assert {estimate["mean"] for estimate in told["metrics"].values()} == {1.0}
+    (ranking,) = Path("out.jsonl").read_text().splitlines()
+    assert set(json.loads(ranking)["ranking"][:2]) == set(relevant)
+    assert "ndcg@10" in digest("evaluate", *files).out.lower()
+    assert digest("evaluate", "absent.jsonl", "--papers", "papers.jsonl").code == 1

@@ -145,6 +145,7 @@ def send_test(context: typer.Context, email: Email, as_json: AsJson = False) -> 
 
 
 def evaluate(
+    context: typer.Context,
     profiles: Annotated[Path, typer.Argument(help="JSON lines: user, topics, likes, …")],
     papers: Annotated[Path, typer.Option(help="JSON lines (.gz and .xz too).")],
     candidates: Annotated[Path | None, typer.Option(help="JSON lines: user, day[, ids].")] = None,
@@ -154,12 +155,17 @@ def evaluate(
 ) -> None:
     """Offline evaluation: rank candidates for profiles, and measure against what is relevant."""
     from digest import evaluation
+    from digest.settings import load
 
+    solver = load(context.obj).ranking.solver
     with progress("Ranking") as advance:
-        figures = evaluation.evaluate(
-            profiles, papers, candidates, qrels, predictions, progress=advance
+        done = evaluation.evaluate(
+            profiles, papers, candidates, qrels, predictions, solver=solver, progress=advance
         )
     if as_json:
-        print_json(figures)
-    else:
-        print_fields(figures.items())
+        print_json(done)
+        return
+    say(f"{done.user_days} rankings for {done.users} users.")
+    if done.metrics:
+        rows = [(name, e.mean, e.low, e.high) for name, e in done.metrics.items()]
+        print_table(["metric", ">mean", ">95 % from", ">to"], rows)
