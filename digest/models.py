@@ -75,6 +75,55 @@ class Feed(SQLModel, table=True):
     added_at: datetime = _moment()
 
 
+class Batch(SQLModel, table=True):
+    """What a feed announced in one category on one listing day.
+
+    `verdict` is one of digest.feeds.judge's; `counts` is by kind; `highest` is the highest id
+    among the new ones; `mark` is equal for equal contents. `missing` counts the papers that are
+    known to lack, `looks` how often it was looked at while suspect. `route` says how it came in
+    the end: feed, list, oai, api.
+    """
+
+    __tablename__ = "batch"
+    id: int | None = Field(default=None, primary_key=True)
+    feed_id: int = Field(foreign_key="feed.id", ondelete="CASCADE")
+    category: str
+    day: date = Field(index=True)
+    verdict: str = Field(index=True)
+    counts: dict[str, int] = _json(dict)
+    highest: str = ""
+    mark: str = ""
+    missing: int = 0
+    looks: int = 1
+    route: str = "feed"
+    url: str = ""
+    fetched_at: datetime = _moment()
+    __table_args__ = (UniqueConstraint("feed_id", "category", "day"),)
+
+
+class RawBatch(SQLModel, table=True):
+    """A feed's body as it came, compressed, kept for a while to be read again after a fix."""
+
+    __tablename__ = "raw_batch"
+    feed_id: int = Field(foreign_key="feed.id", primary_key=True, ondelete="CASCADE")
+    mark: str = Field(primary_key=True)
+    day: date
+    url: str
+    content_type: str = ""
+    fetched_at: datetime = _moment(index=True)
+    body: bytes
+
+
+class HostTurn(SQLModel, table=True):
+    """Whose turn it is to ask a host, and from when on; shared by all processes."""
+
+    __tablename__ = "host_turn"
+    host: str = Field(primary_key=True)
+    holder: str = ""
+    leased_until: datetime | None = _moment(nullable=True)
+    ready_at: datetime = _moment()
+
+
 class Paper(SQLModel, table=True):
     """The work, whatever its version. `key` is the id that users meet, `id` ours.
 
@@ -109,6 +158,9 @@ class PaperAlias(SQLModel, table=True):
 
 
 class Announcement(SQLModel, table=True):
+    """A paper in a day's listing. `derived`: its day and kind were worked out from dates of the
+    paper, since it came another way than by that day's listing; a stated one takes its place."""
+
     __tablename__ = "announcement"
     paper_id: int = Field(foreign_key="paper.id", primary_key=True)
     day: date = Field(primary_key=True)
@@ -117,6 +169,7 @@ class Announcement(SQLModel, table=True):
         default=None, sa_column=Column(ForeignKey("feed.id", ondelete="SET NULL"))
     )
     recorded_at: datetime = _moment()
+    derived: bool = False
     __table_args__ = (Index("ix_announcement_day", "day"),)
 
 

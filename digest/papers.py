@@ -20,6 +20,7 @@ class Entry:
 
     `key` is the paper's id as users meet it (`arxiv:2512.01234`, `doi:10.…`, `url:…`);
     `aliases` are further ids of the same work; `categories` has the primary one first.
+    `derived`: the source states neither day nor kind, so they were worked out from its dates.
     """
 
     key: str
@@ -37,6 +38,7 @@ class Entry:
     licence: str | None = None
     upvotes: int | None = None
     aliases: tuple[str, ...] = ()
+    derived: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +52,18 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What a feed held: its title, its listing day where it names one, and its entries."""
+    """What a feed held: its title, its listing day where it names one, and its entries.
+
+    `next_page` is what to ask for the rest, where the source gives it in pages; `skip_days` are
+    the days of the week (Monday is 0) on which the feed asks to be left alone.
+    """
 
     title: str
     day: date | None
     entries: tuple[Entry, ...]
     rejected: tuple[Rejected, ...] = field(default=())
+    next_page: str = ""
+    skip_days: frozenset[int] = frozenset()
 
 
 # Text

@@ -1,13 +1,13 @@
 """A listing becomes rows: one paper per work, one announcement per paper, day and kind."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from itertools import islice
 from typing import Any
 
 import structlog
-from sqlalchemy import Table, bindparam, select, update
+from sqlalchemy import Table, bindparam, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session
 
@@ -18,6 +18,7 @@ PAPER, ALIAS = metadata.tables["paper"], metadata.tables["paper_alias"]
 ANNOUNCEMENT, UPVOTES = metadata.tables["announcement"], metadata.tables["upvotes"]
 
 VOTES_FROM = "huggingface"
+NEWS = ("new", "cross")
 AT_ONCE = 500  # values in one IN list
 
 log = structlog.get_logger(__name__)
@@ -104,7 +105,7 @@ def _entered(entry: Entry, known: dict[str, _Work], now: datetime) -> _Work:
         known.setdefault(work.values["key"], work)  # an alias, where the key gives way to a better
         work.values |= changes
         work.changed = True
-    if entry.kind in ("new", "cross") and work.values["announced_day"] is None:
+    if entry.kind in NEWS and work.values["announced_day"] is None:
         work.values |= {"announced_day": entry.day, "announced_at": now}
         work.changed = True
     work.entries.append(entry)
@@ -165,7 +166,7 @@ def _insert_aliases(session: Session, known: dict[str, _Work], aliased: set[str]
 def _insert_announcements(
     session: Session, works: Sequence[_Work], feed_id: int | None, now: datetime
 ) -> None:
-    before = _already_new(session, works, feed_id)
+    stated, derived = _told_before(session, works, feed_id)
     rows = {
         (work.id, entry.day, entry.kind): {
             "paper_id": work.id,
@@ -173,28 +174,65 @@ def _insert_announcements(
             "kind": entry.kind,
             "feed_id": feed_id,
             "recorded_at": now,
+            "derived": entry.derived,
         }
         for work in works
         for entry in work.entries
-        if entry.kind != "new" or work.id not in before
+        if _is_news(entry, stated.get(work.id, set()), work.id in derived, feed_id)
     }
+    outdone = {
+        paper_id: day
+        for (paper_id, day, kind), row in rows.items()
+        if paper_id in derived and kind in NEWS and not row["derived"]
+    }
+    _withdraw_derived(session, outdone, feed_id)
     if rows:
         session.execute(_insert(session, ANNOUNCEMENT), list(rows.values()))
 
 
-def _already_new(session: Session, works: Sequence[_Work], feed_id: int | None) -> set[int]:
-    """The papers that this feed announced as new before: an entry without a date of its own
-    bears today's, and must not be news again tomorrow."""
-    if feed_id is None:
-        return set()
+def _is_news(entry: Entry, stated: set[str], derived: bool, feed_id: int | None) -> bool:
+    """Whether to record the entry: one without a date of its own bears today's, and must not be
+    news in the same feed again tomorrow; a derived announcement gives way to any other."""
+    if entry.derived and entry.kind in NEWS:
+        return not stated and not derived
+    return entry.kind != "new" or feed_id is None or "new" not in stated
+
+
+def _told_before(
+    session: Session, works: Sequence[_Work], feed_id: int | None
+) -> tuple[dict[int | None, set[str]], set[int | None]]:
+    """As what this feed (without one: any) stated these papers to be, new or cross-listed; and
+    for which of them it has a derived announcement."""
     table = ANNOUNCEMENT.c
-    found: set[int] = set()
+    stated: dict[int | None, set[str]] = {}
+    derived: set[int | None] = set()
     for some in _chunks(work.id for work in works):
-        query = select(table.paper_id).where(
-            table.paper_id.in_(some), table.kind == "new", table.feed_id == feed_id
+        query = select(table.paper_id, table.kind, table.derived, table.feed_id)
+        query = query.where(table.paper_id.in_(some), table.kind.in_(NEWS))
+        for paper_id, kind, is_derived, told_by in session.execute(query):
+            if is_derived and told_by == feed_id:
+                derived.add(paper_id)
+            elif feed_id in (told_by, None):
+                stated.setdefault(paper_id, set()).add(kind)
+    return stated, derived
+
+
+def _withdraw_derived(
+    session: Session, days: Mapping[int | None, date], feed_id: int | None
+) -> None:
+    """Makes room for what is stated now: `days` by paper."""
+    table = ANNOUNCEMENT.c
+    for some in _chunks(days):
+        same_feed = table.feed_id == feed_id if feed_id is not None else table.feed_id.is_(None)
+        session.execute(
+            delete(ANNOUNCEMENT).where(table.paper_id.in_(some), table.derived, same_feed)
         )
-        found.update(session.execute(query).scalars())
-    return found
+    if days:
+        statement = update(PAPER).where(PAPER.c.id == bindparam("of"))
+        session.execute(
+            statement.values(announced_day=bindparam("to")),
+            [{"of": paper_id, "to": day} for paper_id, day in days.items()],
+        )
 
 
 def _insert_votes(session: Session, works: Iterable[_Work], day: date) -> None:

@@ -48,6 +48,14 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_feed_next_fetch_at"), ["next_fetch_at"], unique=False)
 
     op.create_table(
+        "host_turn",
+        sa.Column("host", sa.String(), nullable=False),
+        sa.Column("holder", sa.String(), nullable=False),
+        sa.Column("leased_until", sa.BigInteger(), nullable=True),
+        sa.Column("ready_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("host", name=op.f("pk_host_turn")),
+    )
+    op.create_table(
         "paper",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("key", sa.String(), nullable=False),
@@ -116,6 +124,7 @@ def upgrade() -> None:
         sa.Column("kind", sa.String(), nullable=False),
         sa.Column("feed_id", sa.Integer(), nullable=True),
         sa.Column("recorded_at", sa.BigInteger(), nullable=False),
+        sa.Column("derived", sa.Boolean(), nullable=False),
         sa.ForeignKeyConstraint(
             ["feed_id"], ["feed.id"], name=op.f("fk_announcement_feed_id"), ondelete="SET NULL"
         ),
@@ -124,6 +133,33 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("announcement", schema=None) as batch_op:
         batch_op.create_index("ix_announcement_day", ["day"], unique=False)
+
+    op.create_table(
+        "batch",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("feed_id", sa.Integer(), nullable=False),
+        sa.Column("category", sa.String(), nullable=False),
+        sa.Column("day", sa.Date(), nullable=False),
+        sa.Column("verdict", sa.String(), nullable=False),
+        sa.Column("counts", sa.JSON(), nullable=False),
+        sa.Column("highest", sa.String(), nullable=False),
+        sa.Column("mark", sa.String(), nullable=False),
+        sa.Column("missing", sa.Integer(), nullable=False),
+        sa.Column("looks", sa.Integer(), nullable=False),
+        sa.Column("route", sa.String(), nullable=False),
+        sa.Column("url", sa.String(), nullable=False),
+        sa.Column("fetched_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["feed_id"], ["feed.id"], name=op.f("fk_batch_feed_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_batch")),
+        sa.UniqueConstraint(
+            "feed_id", "category", "day", name=op.f("uq_batch_feed_id_category_day")
+        ),
+    )
+    with op.batch_alter_table("batch", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_batch_day"), ["day"], unique=False)
+        batch_op.create_index(batch_op.f("ix_batch_verdict"), ["verdict"], unique=False)
 
     op.create_table(
         "digest",
@@ -196,6 +232,23 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("subscriber_id", name=op.f("pk_ranker")),
     )
+    op.create_table(
+        "raw_batch",
+        sa.Column("feed_id", sa.Integer(), nullable=False),
+        sa.Column("mark", sa.String(), nullable=False),
+        sa.Column("day", sa.Date(), nullable=False),
+        sa.Column("url", sa.String(), nullable=False),
+        sa.Column("content_type", sa.String(), nullable=False),
+        sa.Column("fetched_at", sa.BigInteger(), nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["feed_id"], ["feed.id"], name=op.f("fk_raw_batch_feed_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("feed_id", "mark", name=op.f("pk_raw_batch")),
+    )
+    with op.batch_alter_table("raw_batch", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_raw_batch_fetched_at"), ["fetched_at"], unique=False)
+
     op.create_table(
         "upvotes",
         sa.Column("paper_id", sa.Integer(), nullable=False),
