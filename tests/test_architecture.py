@@ -20,7 +20,7 @@ GROUPS = [
     ("pure", "digest.mail.* digest.feeds.*"),
     ("wiring", "digest.app"),
     ("work", "digest.training digest.picking digest.editions digest.delivery digest.feedback"),
-    ("work", "digest.subscribers digest.roster digest.stats digest.doctor digest.evaluation"),
+    ("work", "digest.subscribers digest.roster digest.library digest.stats digest.doctor digest.evaluation"),
     ("jobs", "digest.jobs"),
     ("engine", "digest.engine.*"),
     ("web", "digest.web.*"),

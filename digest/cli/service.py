@@ -7,12 +7,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 import structlog
-from sqlalchemy import func
-from sqlmodel import select
 
 from digest.app import App
 from digest.errors import DatabaseError
-from digest.models import Feed
 
 log = structlog.get_logger()
 
@@ -65,9 +62,9 @@ def _parts(app: App, parts: Sequence[str]) -> Iterator[None]:
 
 
 def _say_without_feeds(app: App) -> None:
-    with app.db.read() as session:
-        feeds = session.exec(select(func.count()).select_from(Feed)).one()
-    if feeds == 0:
+    from digest.feeds.ingest import list_feeds
+
+    if not list_feeds(app):
         log.warning("there is no feed yet, so there will be no mail: `digest feeds add URL`")
 
 
