@@ -166,7 +166,9 @@ def _picks(table: _Table, at: int, choices: "Sequence[Choice]") -> tuple[Pick, .
     from digest.ranking.reasons import key_sentence, sentence  # noqa: PLC0415 (slow import)
 
     readers, papers = table.readers, table.window.papers
-    weight = weights([readers.rankers[at]], readers.profile_rows[[at]], readers.known)
+    weight = weights(
+        table.space, [readers.rankers[at]], readers.profile_rows[[at]], readers.known
+    )
     return tuple(
         Pick(
             digest_id=0,

@@ -1,18 +1,24 @@
 """One reader's model: logistic regression over the features, kept as its dual coefficients."""
 
+import math
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, Literal
 
 import numpy as np
 import scipy.sparse as sp
 
 from digest.ranking.features import FeatureSpace, PaperRows
 
+Solver = Literal["newton", "sklearn"]
+
 C = 0.1
-PROFILE_WEIGHT = 0.5
-PROFILE_UNTIL = 10
+BACKGROUND_ODDS = 20.0
+DISLIKE_WEIGHT = 0.5
+DISLIKES_ALONE = 0.3
+_ORDINARY = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,86 +31,225 @@ class Votes:
 
 
 @dataclass(frozen=True, slots=True)
+class Strength:
+    """How much one like says, in log-odds per unit of likeness, by block of columns.
+
+    The meaning of a paper and its categories are shared by many papers, so that further likes tell
+    less and less that is new; names and phrases are not. `typical` is what it says for a paper to
+    be more ordinary than others by one standard deviation, where little else is known; `contrast`
+    is what is taken off for what the ordinary paper shares. Fitted over many readers by a
+    conditional logistic regression on past days (docs/ranking.md).
+    """
+
+    terms: float
+    categories: float
+    latent: float
+    profile: float
+    typical: float
+    contrast: float
+
+    @classmethod
+    def after(cls, likes: int) -> "Strength":
+        """The strengths for a reader with so many likes."""
+        terms = 8 / (1 + 0.025 * likes)
+        return cls(
+            terms=terms,
+            categories=2 / (likes + 2),
+            latent=2 / (1 + likes / 6),
+            profile=math.exp(-likes / 5),
+            typical=0.38 * math.exp(-likes / 7),
+            contrast=0.5 * terms * likes * likes / (likes + 10),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Ranker:
-    """A fitted model: the weight vector is the sum of coefficient × row over voted papers, the
-    profile's row and the background's mean row.
+    """A fitted model: a coefficient per voted paper (those of the likes sum to their number), the
+    number of likes, and the score at which a paper is as likely wanted as not.
 
     It names papers and not terms, so it holds in any feature space that knows those papers.
     """
 
     papers: tuple[str, ...] = ()
     coefficients: tuple[float, ...] = ()
-    profile: float = 0.0
-    background: float = 0.0
-    intercept: float = 0.0
+    likes: int = 0
+    bar: float = 0.0
+
+    @property
+    def strength(self) -> Strength:
+        """What a vote, the profile and being ordinary count."""
+        return Strength.after(self.likes)
 
     def dumps(self) -> bytes:
-        """About 20 bytes per vote."""
-        names = "\n".join(self.papers).encode()
-        head = struct.pack("<3fI", self.profile, self.background, self.intercept, len(self.papers))
-        return head + np.array(self.coefficients, "<f4").tobytes() + names
+        """Four bytes and the id per vote."""
+        head = struct.pack("<fII", self.bar, self.likes, len(self.papers))
+        return head + np.array(self.coefficients, "<f4").tobytes() + "\n".join(self.papers).encode()
 
     @classmethod
     def loads(cls, content: bytes) -> "Ranker":
         """Read what `dumps` wrote."""
-        profile, background, intercept, count = struct.unpack_from("<3fI", content)
-        coefficients = np.frombuffer(content, "<f4", count, 16)
-        papers = content[16 + 4 * count :].decode().split("\n") if count else []
-        return cls(tuple(papers), tuple(coefficients.tolist()), profile, background, intercept)
+        bar, likes, count = struct.unpack_from("<fII", content)
+        coefficients = np.frombuffer(content, "<f4", count, 12)
+        papers = content[12 + 4 * count :].decode().split("\n") if count else []
+        return cls(tuple(papers), tuple(coefficients.tolist()), likes, bar)
 
 
-def fit(space: FeatureSpace, votes: Votes, profile_row: Any) -> Ranker:
+def fit(
+    space: FeatureSpace, votes: Votes, profile_row: Any, *, solver: Solver = "newton"
+) -> Ranker:
     """Fit one reader's model from the votes and from `profile_row` (1 × width, maybe empty).
 
-    Likes and the profile are positives; dislikes and the space's background are negatives. With
-    neither like nor profile nothing is learnt from dislikes but what to avoid.
+    Likes are positives; dislikes and the background's mean paper, which weighs as much as the
+    reader's likes twenty times over, are negatives. Both solvers find the same optimum.
     """
+    likes = int(votes.liked.sum())
+    strength = Strength.after(likes)
+    rows = split(space, votes.rows)
+    if likes:
+        mean = space.typical[: len(space.weight)]
+        dual = _SOLVERS[solver](
+            _gram(rows, strength),
+            strength.terms * (rows.terms @ mean),
+            strength.terms * float(mean @ mean),
+            votes.liked,
+            np.r_[np.where(votes.liked, 1.0, DISLIKE_WEIGHT), BACKGROUND_ODDS * likes],
+        )[:-1]
+        dual *= likes / dual[votes.liked].sum()
+    else:
+        dual = np.full(len(votes.papers), -DISLIKES_ALONE)
+    bar = _bar(space, rows, dual, split(space, profile_row), strength)
+    return Ranker(votes.papers, tuple(dual.astype(np.float32).tolist()), likes, bar)
+
+
+def _newton(
+    gram: np.ndarray, across: np.ndarray, inner: float, liked: np.ndarray, weight: np.ndarray
+) -> np.ndarray:
+    """Logistic regression with a free intercept in its dual, by Newton's method.
+
+    `gram` are the products of the voted papers, `across` those with the mean paper and `inner` its
+    own; returns a coefficient per row, the mean paper's last.
+    """
+    size = len(liked) + 1
+    kernel = np.block([[gram, across[:, None]], [across[None], np.array([[inner]])]])
+    wanted = np.r_[liked, False].astype(float)
+    shift = -math.log(weight[-1] / liked.sum())
+    dual: np.ndarray = np.zeros(size)
+    for _ in range(50):
+        value = kernel @ dual + shift
+        chance = 1 / (1 + np.exp(-value))
+        slope = C * weight * chance * (1 - chance)
+        # Newton's step solves for dual = C·weight·(wanted − chance) linearised at this point,
+        # under the intercept's condition that the coefficients sum to zero.
+        system = np.zeros((size + 1, size + 1))
+        system[:size, :size] = np.eye(size) + slope[:, None] * kernel
+        system[:size, size] = slope
+        system[size, :size] = 1
+        target = np.r_[C * weight * (wanted - chance) + slope * value, 0]
+        solved = np.linalg.solve(system, target)
+        moved = np.abs(solved[:size] - dual).max()
+        dual, shift = solved[:size], solved[size]
+        if moved < 1e-9:
+            break
+    return dual
+
+
+def _sklearn(
+    gram: np.ndarray, across: np.ndarray, inner: float, liked: np.ndarray, weight: np.ndarray
+) -> np.ndarray:
+    """The same by scikit-learn's LogisticRegression, on coordinates that have these products."""
     from sklearn.linear_model import LogisticRegression  # noqa: PLC0415 (slow import)
 
-    likes = int(votes.liked.sum())
-    asked = bool(profile_row.nnz) and likes < PROFILE_UNTIL
-    if not likes and not asked:
-        return Ranker()
-    negatives = space.background
-    rows = sp.vstack([votes.rows, *([profile_row] if asked else []), negatives], format="csr")
-    wanted = np.r_[votes.liked, [True] * asked, np.zeros(negatives.shape[0], bool)]
-    weight = np.r_[np.ones(len(votes.liked)), [PROFILE_WEIGHT] * asked, np.ones(negatives.shape[0])]
-    total = weight.sum()
-    weight[wanted] *= total / 2 / weight[wanted].sum()
-    weight[~wanted] *= total / 2 / weight[~wanted].sum()
-    model = LogisticRegression(C=C, solver="lbfgs", tol=1e-6, max_iter=200)
+    kernel = np.block([[gram, across[:, None]], [across[None], np.array([[inner]])]])
+    values, axes = np.linalg.eigh(kernel)
+    rows = axes * np.sqrt(np.maximum(values, 0))
+    wanted = np.r_[liked, False]
+    model = LogisticRegression(C=C, tol=1e-10, max_iter=1000)
     model.fit(rows, wanted, sample_weight=weight)
     chance = 1 / (1 + np.exp(-(rows @ model.coef_[0] + model.intercept_[0])))
-    dual = C * weight * (wanted - chance)
-    voted = len(votes.papers)
-    return Ranker(
-        votes.papers,
-        tuple(dual[:voted].tolist()),
-        float(dual[voted]) if asked else 0.0,
-        float(dual[voted + asked :].sum()),
-        float(model.intercept_[0]),
+    return np.asarray(C * weight * (wanted - chance))
+
+
+_SOLVERS = {"newton": _newton, "sklearn": _sklearn}
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Rows by block: terms and categories sparse, the latent space dense."""
+
+    terms: Any
+    categories: Any
+    latent: np.ndarray
+
+
+def split(space: FeatureSpace, rows: Any) -> Blocks:
+    """The blocks of some rows of the space."""
+    width, latent = len(space.weight), space.latent_from
+    return Blocks(rows[:, :width], rows[:, width:latent], rows[:, latent:].toarray())
+
+
+def _gram(rows: Blocks, strength: Strength) -> np.ndarray:
+    """The rows' products with each other."""
+    terms = sp.csr_array(rows.terms, copy=True)
+    used, terms.indices = np.unique(terms.indices, return_inverse=True)
+    terms = sp.csr_array(
+        (terms.data, terms.indices, terms.indptr), shape=(terms.shape[0], max(1, len(used)))
+    )
+    return np.asarray(
+        strength.terms * (terms @ terms.T).toarray()
+        + strength.categories * (rows.categories @ rows.categories.T).toarray()
+        + strength.latent * (rows.latent @ rows.latent.T),
+        float,
     )
 
 
-def weights(rankers: Sequence[Ranker], profile_rows: Any, known: PaperRows) -> Any:
-    """The rankers' weight vectors less the background's part: csr float32, rankers × width.
+@lru_cache(maxsize=1)
+def _ordinary_papers(space: FeatureSpace) -> tuple[Blocks, np.ndarray]:
+    """Some papers of the background as columns, and their likeness to the mean paper."""
+    rows = space.background[:_ORDINARY]
+    blocks = split(space, rows)
+    return (
+        Blocks(sp.csr_array(blocks.terms.T), sp.csr_array(blocks.categories.T), blocks.latent.T),
+        np.asarray(rows @ space.typical),
+    )
+
+
+def _bar(
+    space: FeatureSpace, rows: Blocks, dual: np.ndarray, told: Blocks, strength: Strength
+) -> float:
+    """The score that about one ordinary paper in fifty reaches."""
+    papers, typical = _ordinary_papers(space)
+    if not len(typical):
+        return 0.0
+    value = _ordinary(space, [strength])[0] * typical
+    for block in ("terms", "categories", "latent"):
+        theirs = getattr(papers, block)
+        value = value + getattr(strength, block) * (dual @ (getattr(rows, block) @ theirs))
+        value = value + strength.profile * _dense(getattr(told, block) @ theirs)[0]
+    return float(value.mean() + 2 * value.std())
+
+
+def _ordinary(space: FeatureSpace, strengths: Sequence[Strength]) -> np.ndarray:
+    """What likeness to the mean paper counts."""
+    spread = space.typical_spread
+    return np.array([s.typical / spread - s.contrast for s in strengths], np.float32)
+
+
+def weights(
+    space: FeatureSpace, rankers: Sequence[Ranker], profile_rows: Any, known: PaperRows
+) -> Any:
+    """The rankers' weight vectors less the ordinary paper's part: csr float32, rankers × width.
 
     `profile_rows` has one row per ranker. `known` holds the papers voted on; one that is not there
     any more is passed over.
     """
-    picked = [
-        (at, known.row_of[paper], value)
-        for at, ranker in enumerate(rankers)
-        for paper, value in zip(ranker.papers, ranker.coefficients, strict=True)
-        if paper in known.row_of
-    ]
-    at, column, value = zip(*picked, strict=True) if picked else ((), (), ())
-    chosen = sp.csr_array(
-        (np.array(value, np.float32), (np.array(at, int), np.array(column, int))),
-        shape=(len(rankers), known.matrix.shape[0]),
-    )
-    told = sp.diags_array(np.array([r.profile for r in rankers], np.float32)) @ profile_rows
-    return sp.csr_array(chosen @ known.matrix + told)
+    own = sp.csr_array(_chosen(rankers, known) @ known.matrix)
+    strengths = [ranker.strength for ranker in rankers]
+    if len(rankers):
+        by_block = np.array([[s.terms, s.categories, s.latent] for s in strengths], np.float32)
+        block = np.searchsorted([len(space.weight), space.latent_from], own.indices, side="right")
+        own.data *= by_block[np.repeat(np.arange(len(rankers)), np.diff(own.indptr)), block]
+    told = sp.diags_array(np.array([s.profile for s in strengths], np.float32)) @ profile_rows
+    return sp.csr_array(own + told)
 
 
 def score(
@@ -116,15 +261,39 @@ def score(
 ) -> np.ndarray:
     """The scores of a block of readers (a few thousand at a time) for a day's papers:
     float32, readers × papers, higher is better; 0 is as likely wanted as not.
+
+    Through the dual: the likeness of the voted papers to the day's, once for all readers.
     """
-    own = weights(rankers, profile_rows, known) @ day.matrix.T
-    shared = np.array([[ranker.background] for ranker in rankers], np.float32)
-    intercept = np.array([[ranker.intercept] for ranker in rankers], np.float32)
-    return np.asarray(own.toarray() + shared * typical(space, day) + intercept, np.float32)
+    chosen = _chosen(rankers, known)
+    strengths = [ranker.strength for ranker in rankers]
+    voted, papers, told = (split(space, m) for m in (known.matrix, day.matrix, profile_rows))
+    total = np.zeros((len(rankers), len(day.ids)), np.float32)
+    for block in ("terms", "categories", "latent"):
+        ours, theirs = getattr(voted, block), getattr(papers, block)
+        strong = np.array([[getattr(s, block)] for s in strengths], np.float32)
+        total += strong * (chosen @ _dense(ours @ theirs.T))
+        told_by = np.array([[s.profile] for s in strengths], np.float32)
+        total += told_by * _dense(getattr(told, block) @ theirs.T)
+    ordinary = np.asarray(day.matrix @ space.typical, np.float32)
+    total += _ordinary(space, strengths)[:, None] * ordinary
+    total -= np.array([[ranker.bar] for ranker in rankers], np.float32)
+    return total
 
 
-def typical(space: FeatureSpace, day: PaperRows) -> np.ndarray:
-    """How like the background's mean each of the day's papers is: float32, papers."""
-    if not space.background.shape[0]:
-        return np.zeros(len(day.ids), np.float32)
-    return np.asarray(day.matrix @ space.background.mean(axis=0), np.float32)
+def _dense(matrix: Any) -> np.ndarray:
+    return matrix.toarray() if sp.issparse(matrix) else np.asarray(matrix)
+
+
+def _chosen(rankers: Sequence[Ranker], known: PaperRows) -> Any:
+    """The coefficients as a matrix, rankers × known papers."""
+    picked = [
+        (at, known.row_of[paper], value)
+        for at, ranker in enumerate(rankers)
+        for paper, value in zip(ranker.papers, ranker.coefficients, strict=True)
+        if paper in known.row_of
+    ]
+    at, column, value = zip(*picked, strict=True) if picked else ((), (), ())
+    return sp.csr_array(
+        (np.array(value, np.float32), (np.array(at, int), np.array(column, int))),
+        shape=(len(rankers), known.matrix.shape[0]),
+    )

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from digest.ranking.features import Document, FeatureSpace, PaperRows
+from digest.ranking.features import TOPIC_TERMS, Document, FeatureSpace, PaperRows
 from digest.ranking.profile import Profile
 from digest.ranking.ranker import Ranker
 from digest.ranking.text import sentences
@@ -59,7 +59,13 @@ def reasons(
         _near(space.topic_rows([t.text for t in profile.topics]), paper),
         strict=True,
     ):
-        parts.append(("topic", topic.text, ranker.profile * topic.weight * float(near)))
+        parts.append(
+            (
+                "topic",
+                topic.text,
+                ranker.strength.profile * TOPIC_TERMS * topic.weight * float(near),
+            )
+        )
     have = [(p, c) for p, c in zip(ranker.papers, ranker.coefficients, strict=True) if c > 0]
     have = [(paper_id, c) for paper_id, c in have if paper_id in known.row_of]
     near = _near(known.matrix[[known.row_of[p] for p, _ in have]], paper)

@@ -50,4 +50,4 @@ def _score(paper: Attention, now: datetime, totals: Mapping[int, int]) -> float:
     shown = max((snap.count for snap in paper.upvotes if snap.at <= now), default=0)
     own = sum((1 if vote.up else -1) / math.sqrt(totals[vote.subscriber]) for vote in paper.votes)
     age = max(0.0, (now - paper.published).total_seconds() / 86400)
-    return (math.log1p(shown) + 2 * max(0.0, own)) * 0.5 ** (age / 2)
+    return float((math.log1p(shown) + 2 * max(0.0, own)) * 0.5 ** (age / 2))
