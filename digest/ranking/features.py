@@ -39,7 +39,10 @@ class Document(Protocol):
     def categories(self) -> Sequence[str]: ...
 
 
-@dataclass(frozen=True)
+_LIKENESS_KEPT = 3000
+
+
+@dataclass(frozen=True, eq=False)
 class PaperRows:
     """Some papers and their rows in a feature space: ids, and a matrix of ids × width."""
 
@@ -50,6 +53,16 @@ class PaperRows:
     def row_of(self) -> dict[str, int]:
         """Which row holds which id."""
         return {paper: row for row, paper in enumerate(self.ids)}
+
+    def likeness(self, rows: Sequence[int]) -> np.ndarray:
+        """The cosines of some of the papers with each other: float32, rows × rows."""
+        if len(self.ids) <= _LIKENESS_KEPT:
+            return np.asarray(self._likeness[np.ix_(rows, rows)], np.float32)
+        return _cosines(self.matrix[list(rows)])
+
+    @cached_property
+    def _likeness(self) -> np.ndarray:
+        return _cosines(self.matrix).astype(np.float16)
 
 
 @dataclass(frozen=True)
@@ -379,6 +392,11 @@ def _unit(matrix: Any) -> Any:
     length = np.sqrt(matrix.multiply(matrix).sum(axis=1))
     matrix.data /= np.repeat(np.where(length > 0, length, 1), np.diff(matrix.indptr))
     return matrix
+
+
+def _cosines(rows: Any) -> np.ndarray:
+    rows = _unit(rows)
+    return np.asarray((rows @ rows.T).toarray(), np.float32)
 
 
 def _unit_rows(rows: np.ndarray) -> np.ndarray:

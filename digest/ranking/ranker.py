@@ -2,7 +2,7 @@
 
 import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
@@ -202,6 +202,14 @@ def _gram(rows: Blocks, strength: Strength) -> np.ndarray:
     )
 
 
+def strengths(space: FeatureSpace, strength: Strength) -> np.ndarray:
+    """The strength of every column."""
+    return np.repeat(
+        np.array([strength.terms, strength.categories, strength.latent], np.float32),
+        [len(space.weight), len(space.categories), space.latent.dimensions],
+    )
+
+
 @lru_cache(maxsize=1)
 def _ordinary_papers(space: FeatureSpace) -> tuple[Blocks, np.ndarray]:
     """Some papers of the background as columns, and their likeness to the mean paper."""
@@ -243,12 +251,12 @@ def weights(
     any more is passed over.
     """
     own = sp.csr_array(_chosen(rankers, known) @ known.matrix)
-    strengths = [ranker.strength for ranker in rankers]
-    if len(rankers):
-        by_block = np.array([[s.terms, s.categories, s.latent] for s in strengths], np.float32)
-        block = np.searchsorted([len(space.weight), space.latent_from], own.indices, side="right")
-        own.data *= by_block[np.repeat(np.arange(len(rankers)), np.diff(own.indptr)), block]
-    told = sp.diags_array(np.array([s.profile for s in strengths], np.float32)) @ profile_rows
+    strong = [ranker.strength for ranker in rankers]
+    by_block = np.array([[s.terms, s.categories, s.latent] for s in strong], np.float32)
+    block = np.searchsorted([len(space.weight), space.latent_from], own.indices, side="right")
+    reader = np.repeat(np.arange(len(rankers)), np.diff(own.indptr))
+    own.data *= by_block.reshape(-1, 3)[reader, block]
+    told = sp.diags_array(_column(s.profile for s in strong).ravel()) @ profile_rows
     return sp.csr_array(own + told)
 
 
@@ -265,19 +273,22 @@ def score(
     Through the dual: the likeness of the voted papers to the day's, once for all readers.
     """
     chosen = _chosen(rankers, known)
-    strengths = [ranker.strength for ranker in rankers]
+    strong = [ranker.strength for ranker in rankers]
     voted, papers, told = (split(space, m) for m in (known.matrix, day.matrix, profile_rows))
-    total = np.zeros((len(rankers), len(day.ids)), np.float32)
-    for block in ("terms", "categories", "latent"):
-        ours, theirs = getattr(voted, block), getattr(papers, block)
-        strong = np.array([[getattr(s, block)] for s in strengths], np.float32)
-        total += strong * (chosen @ _dense(ours @ theirs.T))
-        told_by = np.array([[s.profile] for s in strengths], np.float32)
-        total += told_by * _dense(getattr(told, block) @ theirs.T)
     ordinary = np.asarray(day.matrix @ space.typical, np.float32)
-    total += _ordinary(space, strengths)[:, None] * ordinary
-    total -= np.array([[ranker.bar] for ranker in rankers], np.float32)
+    total = _ordinary(space, strong)[:, None] * ordinary
+    total -= _column(ranker.bar for ranker in rankers)
+    asked = np.zeros_like(total)
+    for block in ("terms", "categories", "latent"):
+        ours, theirs = getattr(voted, block), getattr(papers, block).T
+        total += _column(getattr(s, block) for s in strong) * (chosen @ _dense(ours @ theirs))
+        asked += _dense(getattr(told, block) @ theirs)
+    total += _column(s.profile for s in strong) * asked
     return total
+
+
+def _column(figures: Iterable[float]) -> np.ndarray:
+    return np.array([list(figures)], np.float32).T
 
 
 def _dense(matrix: Any) -> np.ndarray:

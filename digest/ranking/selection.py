@@ -1,8 +1,9 @@
 """From a full order of scores to the picks of one digest."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,20 +12,25 @@ from digest.ranking.features import PaperRows
 from digest.ranking.profile import Profile
 from digest.ranking.text import words
 
+_POOL = 3  # a digest is put together from this many times its length of the best papers
+_STRANGEST = 5
+
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """How a digest is put together. A zero turns the rule off (`min_score`: None).
+    """How a digest is put together. A zero turns the rule off (`min_score`: None; `topics`: False).
 
     `fold` is the cosine from which two papers count as one; `variety` how much likeness to what is
-    already picked costs, as a share of the spread of scores; `explore` the number of marked slots.
+    picked already costs, as a share of the way from the pool's best score to its worst; `explore`
+    the number of marked slots; `topics` whether each topic gets its share.
     """
 
     count: int = 10
     min_score: float | None = None
-    fold: float = 0.7
+    fold: float = 0.85
     variety: float = 0.1
     explore: int = 1
+    topics: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +54,16 @@ class Credits:
     authors: tuple[tuple[str, ...], ...]
     texts: tuple[str, ...]
 
+    @cached_property
+    def plain_authors(self) -> tuple[tuple[str, ...], ...]:
+        """The names without case, marks and punctuation."""
+        return tuple(tuple(_plain(name) for name in names) for names in self.authors)
+
+    @cached_property
+    def plain_texts(self) -> tuple[str, ...]:
+        """The texts as words between single spaces, one before and one behind."""
+        return tuple(f" {_plain(text)} " for text in self.texts)
+
 
 def select(
     scores: np.ndarray,
@@ -58,46 +74,123 @@ def select(
     *,
     seed: str,
     topic_rows: Any = None,
-    skip: Sequence[int] = (),
+    skip: Collection[int] = (),
 ) -> list[Choice]:
     """The picks, best first, at most `rules.count`; the exploring ones at the end.
 
     `scores` has one figure per paper of the day; `seed` names subscriber and day; `topic_rows` are
     the reader's topics (topics × width), each of which gets its share; `skip` names rows not to be
-    shown (voted on, sent before).
+    shown (voted on, sent before). Followed authors' papers are in whatever their score.
     """
-    del topic_rows
-    open_rows = set(range(len(scores))) - set(skip) - _muted(credit, profile)
-    if rules.min_score is not None:
-        open_rows = {row for row in open_rows if scores[row] >= rules.min_score}
-    order = sorted(open_rows, key=lambda row: (-scores[row], row))
-    followed = {row: name for row in order if (name := _followed(credit, row, profile))}
-    first = [row for row in order if row in followed]
-    rest = [row for row in order if row not in followed]
-    explore = min(rules.explore, max(0, rules.count - 1))
-    picked = (first + rest)[: rules.count - explore]
-    left = rest[len(picked) :][: 5 * rules.count]
-    extra = random.Random(seed).sample(left, min(explore, len(left)))  # noqa: S311
-    chosen = sorted(picked, key=lambda row: (-scores[row], row))
-    return [Choice(row, float(scores[row]), followed=followed.get(row)) for row in chosen] + [
-        Choice(row, float(scores[row]), exploring=True) for row in extra
+    order = [int(row) for row in np.lexsort((np.arange(len(scores)), -scores))]
+    closed = set(skip) | _muted(credit, profile)
+    order = [row for row in order if row not in closed]
+    followed = _followed(credit, profile, order)
+    bar = -np.inf if rules.min_score is None else rules.min_score
+    fit = [row for row in order if row in followed or scores[row] >= bar]
+    size = _POOL * rules.count
+    pool = sorted({*fit[:size], *list(followed)[: rules.count]}, key=order.index)
+    if not pool:
+        return []
+    like = day.likeness(pool)
+    heads, similar = _folded(len(pool), like, rules.fold)
+    explore = min(rules.explore, rules.count - 1)
+    first = [at for at in heads if pool[at] in followed][: rules.count]
+    wanted = max(len(first), min(len(heads), rules.count - explore))
+    shares = _shares(pool, heads, day, topic_rows, wanted) if rules.topics else []
+    taken = _varied(scores[pool], like, heads, [*first, *shares], wanted, rules.variety)
+    strange = _strange(like, heads, taken, min(explore, rules.count - len(taken)), seed)
+    chosen = [(at, False) for at in sorted(taken)] + [(at, True) for at in strange]
+    return [
+        Choice(
+            pool[at],
+            float(scores[pool[at]]),
+            tuple(pool[copy] for copy in similar[at]),
+            exploring,
+            followed.get(pool[at]),
+        )
+        for at, exploring in chosen
     ]
 
 
+def _folded(size: int, like: np.ndarray, fold: float) -> tuple[list[int], dict[int, list[int]]]:
+    """The papers that stand for themselves, best first, and behind each its near-copies."""
+    similar: dict[int, list[int]] = {}
+    for at in range(size):
+        head = next((h for h in similar if fold and like[at, h] >= fold), None)
+        if head is None:
+            similar[at] = []
+        else:
+            similar[head].append(at)
+    return list(similar), similar
+
+
+def _shares(
+    pool: Sequence[int], heads: Sequence[int], day: PaperRows, topic_rows: Any, wanted: int
+) -> list[int]:
+    """The best paper of each topic; none where there are fewer than two topics or too many."""
+    if topic_rows is None or not 2 <= topic_rows.shape[0] <= wanted:
+        return []
+    near = (day.matrix[[pool[at] for at in heads]] @ topic_rows.T).toarray()
+    nearest = np.where(near.max(axis=1) > 0, near.argmax(axis=1), -1)
+    first = {int(topic): at for at, topic in reversed(list(zip(heads, nearest, strict=True)))}
+    return sorted(at for topic, at in first.items() if topic >= 0)
+
+
+def _varied(
+    scores: np.ndarray,
+    like: np.ndarray,
+    heads: Sequence[int],
+    taken: Sequence[int],
+    wanted: int,
+    variety: float,
+) -> list[int]:
+    """`wanted` of the heads: those taken already, then one by one the best that is not too like
+    the others (maximal marginal relevance, Carbonell and Goldstein 1998)."""
+    chosen = list(dict.fromkeys(taken))[:wanted]
+    worth = (scores - scores.min()) / max(1e-9, float(scores.max() - scores.min()))
+    left = [at for at in heads if at not in chosen]
+    while left and len(chosen) < wanted:
+        near = like[np.ix_(left, chosen)].max(axis=1) if chosen else np.zeros(len(left))
+        chosen.append(left.pop(int(np.argmax(worth[left] - variety * near))))
+    return chosen
+
+
+def _strange(
+    like: np.ndarray, heads: Sequence[int], taken: Sequence[int], count: int, seed: str
+) -> list[int]:
+    """Papers a little further down that are least like the picks: what a vote teaches most on."""
+    left = [at for at in heads if at not in taken]
+    if count <= 0 or not left:
+        return []
+    near = like[np.ix_(left, list(taken))].max(axis=1) if taken else np.zeros(len(left))
+    strangest = [left[at] for at in np.argsort(near, kind="stable")[: max(_STRANGEST, count)]]
+    return sorted(random.Random(seed).sample(strangest, min(count, len(strangest))))  # noqa: S311
+
+
 def _muted(credit: Credits, profile: Profile) -> set[int]:
-    names = {_plain(name) for name in profile.muted_authors}
-    phrases = [f" {_plain(word)} " for word in profile.muted_words if _plain(word)]
+    names = {plain for name in profile.muted_authors if (plain := _plain(name))}
+    phrases = [f" {plain} " for word in profile.muted_words if (plain := _plain(word))]
+    if not names and not phrases:
+        return set()
     return {
         row
-        for row, text in enumerate(credit.texts)
-        if any(phrase in f" {_plain(text)} " for phrase in phrases)
-        or names & {_plain(name) for name in credit.authors[row]}
+        for row, text in enumerate(credit.plain_texts)
+        if any(phrase in text for phrase in phrases) or names & set(credit.plain_authors[row])
     }
 
 
-def _followed(credit: Credits, row: int, profile: Profile) -> str | None:
-    wanted = {_plain(name) for name in profile.authors}
-    return next((name for name in credit.authors[row] if _plain(name) in wanted), None)
+def _followed(credit: Credits, profile: Profile, order: Sequence[int]) -> Mapping[int, str]:
+    """Rows by followed authors, best first, each with the name as the paper gives it."""
+    wanted = {plain for name in profile.authors if (plain := _plain(name))}
+    if not wanted:
+        return {}
+    return {
+        row: name
+        for row in order
+        for name, plain in zip(credit.authors[row], credit.plain_authors[row], strict=True)
+        if plain in wanted
+    }
 
 
 def _plain(text: str) -> str:
