@@ -80,8 +80,8 @@ class Batch(SQLModel, table=True):
 
     `verdict` is one of digest.feeds.judge's; `counts` is by kind; `highest` is the highest id
     among the new ones; `mark` is equal for equal contents. `missing` counts the papers that are
-    known to lack, `looks` how often it was looked at while suspect. `route` says how it came in
-    the end: feed, list, oai, api.
+    known to lack, `looks` how often it was looked at while suspect, `fill_at` when another way is
+    to be tried. `route` says how it came in the end: feed, list, oai, api.
     """
 
     __tablename__ = "batch"
@@ -95,6 +95,7 @@ class Batch(SQLModel, table=True):
     mark: str = ""
     missing: int = 0
     looks: int = 1
+    fill_at: datetime | None = _moment(nullable=True, index=True)
     route: str = "feed"
     url: str = ""
     fetched_at: datetime = _moment()
@@ -129,6 +130,9 @@ class Paper(SQLModel, table=True):
 
     `announced_day` is the listing day of the first announcement that was no replacement,
     `announced_at` when we recorded it; both empty while only replacements were seen.
+    `fingerprint` is that of title and first author, where they tell one work from another.
+    `merged_into` is set where this turned out to be another row's work: the row is then listed
+    nowhere, and stays for the mails that showed it.
     """
 
     __tablename__ = "paper"
@@ -147,6 +151,8 @@ class Paper(SQLModel, table=True):
     announced_day: date | None = Field(default=None, index=True)
     announced_at: datetime | None = _moment(nullable=True)
     updated_at: datetime = _moment()
+    fingerprint: str | None = Field(default=None, index=True)
+    merged_into: int | None = Field(default=None, foreign_key="paper.id", index=True)
 
 
 class PaperAlias(SQLModel, table=True):
@@ -184,6 +190,20 @@ class Upvotes(SQLModel, table=True):
     __table_args__ = (Index("ix_upvotes_day", "day"),)
 
 
+class PaperNews(SQLModel, table=True):
+    """What became of a paper that a reader likes, in a line. `kind` is version or published;
+    `version` is 0 for the latter, which is told once."""
+
+    __tablename__ = "paper_news"
+    id: int | None = Field(default=None, primary_key=True)
+    paper_id: int = Field(foreign_key="paper.id")
+    kind: str
+    version: int = 0
+    line: str
+    recorded_at: datetime = _moment(index=True)
+    __table_args__ = (UniqueConstraint("paper_id", "kind", "version"),)
+
+
 # Who reads
 
 
@@ -219,6 +239,15 @@ class Subscriber(SQLModel, table=True):
     link_epoch: int = 0
     # An id is never given twice: the links of someone erased must not open a newcomer's pages.
     __table_args__ = ({"sqlite_autoincrement": True},)
+
+
+class Standing(SQLModel, table=True):
+    """When a subscription changed its status, so that a day that is gone can still be explained."""
+
+    __tablename__ = "standing"
+    subscriber_id: int = Field(foreign_key="subscriber.id", primary_key=True, ondelete="CASCADE")
+    since: datetime = Field(sa_type=UtcTime, primary_key=True)
+    status: str
 
 
 class Feedback(SQLModel, table=True):
@@ -291,7 +320,10 @@ class EditionPaper(SQLModel, table=True):
 
 
 class Digest(SQLModel, table=True):
-    """One subscriber's digest of one listing day; (subscriber, day) is what makes it one."""
+    """One subscriber's digest of one listing day; (subscriber, day) is what makes it one.
+
+    `news` are the lines about papers the reader liked, frozen as digest.mail.render.Note has them.
+    """
 
     __tablename__ = "digest"
     id: int | None = Field(default=None, primary_key=True)
@@ -299,7 +331,8 @@ class Digest(SQLModel, table=True):
     day: date
     since: date
     candidates: int
-    created_at: datetime = _moment()
+    news: list[Any] = _json(list)
+    created_at: datetime = _moment(index=True)
     __table_args__ = (UniqueConstraint("subscriber_id", "day"),)
 
 
@@ -307,14 +340,16 @@ class Pick(SQLModel, table=True):
     """A paper in a digest; also the record that keeps a paper from being sent twice.
 
     `reason` is the sentence that says why, `sentence` the index of the abstract's marked one,
-    `similar` the ids of the near-copies that this paper stands for.
+    `similar` the ids of the near-copies that this paper stands for. `shown_as` is the row whose
+    frozen card the mail shows, where it was merged into this paper later.
     """
 
     __tablename__ = "pick"
     digest_id: int = Field(foreign_key="digest.id", primary_key=True, ondelete="CASCADE")
     position: int = Field(primary_key=True)
     subscriber_id: int = Field(foreign_key="subscriber.id", ondelete="CASCADE")
-    paper_id: int = Field(foreign_key="paper.id")
+    paper_id: int = Field(foreign_key="paper.id", index=True)
+    shown_as: int | None = Field(default=None, foreign_key="paper.id")
     score: float
     exploring: bool = False
     sentence: int | None = None
@@ -324,6 +359,27 @@ class Pick(SQLModel, table=True):
         UniqueConstraint("subscriber_id", "paper_id"),
         {"sqlite_with_rowid": False},
     )
+
+
+class ToldNews(SQLModel, table=True):
+    """The record that keeps a reader from being told a piece of news twice."""
+
+    __tablename__ = "told_news"
+    subscriber_id: int = Field(foreign_key="subscriber.id", primary_key=True, ondelete="CASCADE")
+    news_id: int = Field(foreign_key="paper_news.id", primary_key=True, ondelete="CASCADE")
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+
+class PassedOver(SQLModel, table=True):
+    """Why a reader who was due got no mail, on a calendar day of the reader's own; `outcome` is
+    one of digest.outcomes'."""
+
+    __tablename__ = "passed_over"
+    subscriber_id: int = Field(foreign_key="subscriber.id", primary_key=True, ondelete="CASCADE")
+    day: date = Field(primary_key=True)
+    outcome: str
+    detail: str
+    __table_args__ = (Index("ix_passed_over_day", "day"), {"sqlite_with_rowid": False})
 
 
 class OutboxMessage(SQLModel, table=True):
@@ -353,3 +409,13 @@ class OutboxMessage(SQLModel, table=True):
     sent_at: datetime | None = _moment(nullable=True)
     response: str = ""
     __table_args__ = (Index("ix_outbox_status_due_at", "status", "priority", "due_at"),)
+
+
+class Alert(SQLModel, table=True):
+    """A trouble that lasts; `told` once the operator has the mail of it. It goes when it is over."""
+
+    __tablename__ = "alert"
+    name: str = Field(primary_key=True)
+    sentence: str
+    since: datetime = _moment()
+    told: bool = False

@@ -20,7 +20,8 @@ from digest.papers import (
 )
 
 _HEAD = re.compile(
-    r"\s*arXiv:\S+\s+(?:Announce Type:\s*(?P<kind>[\w-]+)\s*)?(?:Abstract:\s*)?", re.IGNORECASE
+    r"\s*arXiv:(?P<id>\S+)\s+(?:Announce Type:\s*(?P<kind>[\w-]+)\s*)?(?:Abstract:\s*)?",
+    re.IGNORECASE,
 )
 
 
@@ -49,12 +50,12 @@ def _channel_day(feed: Any) -> date | None:
 
 
 def _entry(item: Any, feed_day: date, today: date) -> Entry:
-    named = arxiv_id(fields.text_in(item, "id")) or arxiv_id(fields.text_in(item, "link"))
+    summary = fields.text_in(item, "summary")
+    head = _HEAD.match(summary)
+    named = _named(item, head["id"] if head else "")
     if named is None:
         raise fields.EntryError("it has no arXiv id")
     number, version = named[0], named[1] or 1
-    summary = fields.text_in(item, "summary")
-    head = _HEAD.match(summary)
     day = fields.day_of(item.get("published_parsed"), fields.EASTERN) or feed_day
     doi = normal_doi(fields.text_in(item, "arxiv_doi"))
     return Entry(
@@ -74,6 +75,13 @@ def _entry(item: Any, feed_day: date, today: date) -> Entry:
         licence=clean(fields.text_in(item, "rights"))[: fields.NAME] or None,
         aliases=(f"doi:{doi}",) if doi else (),
     )
+
+
+def _named(item: Any, in_summary: str) -> tuple[str, int | None] | None:
+    """The paper's id; the link has no version, and the guid may be absent."""
+    told = (fields.text_in(item, "id"), fields.text_in(item, "link"), in_summary)
+    found = [named for text in told if (named := arxiv_id(text))]
+    return next((named for named in found if named[1]), found[0] if found else None)
 
 
 def _kind(announced: str | None, version: int) -> Kind:

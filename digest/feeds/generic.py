@@ -23,6 +23,7 @@ from digest.papers import (
 
 _DOI_IN_TEXT = re.compile(r"(?:doi:\s?|doi\.org/)(10\.\d{4,9}/[^\s<>\"]+)", re.IGNORECASE)
 _ARXIV_IN_TEXT = re.compile(r"\barXiv:\d{4}\.\d{4,5}(?:v\d+)?", re.IGNORECASE)
+_PREPRINT = re.compile(r"https?://(?:[\w-]+\.)?(?:bio|med)rxiv\.org/\S*?v([1-9]\d?)(?:[./?#]\S*)?")
 _AND = re.compile(r",?\s+(?:and|&)\s+")
 
 
@@ -51,7 +52,7 @@ def _entry(item: Any, link_is_shared: bool, today: date) -> Entry:
         raise fields.EntryError("it has no arXiv id, no DOI and no link")
     key = best_key(keys)
     number = key.removeprefix("arxiv:") if key.startswith("arxiv:") else ""
-    named = arxiv_id(fields.text_in(item, "id")) or arxiv_id(link)
+    version = _version(item, link)
     return Entry(
         key=key,
         title=title,
@@ -60,7 +61,8 @@ def _entry(item: Any, link_is_shared: bool, today: date) -> Entry:
         categories=fields.codes_of(tag.get("term") for tag in item.get("tags", ())),
         url=link or _resolved(key),
         day=_day(item, today),
-        version=(named and named[1]) or 1,
+        kind="replace" if version > 1 and _PREPRINT.fullmatch(link) else "new",
+        version=version,
         pdf_url=f"https://arxiv.org/pdf/{number}" if number else None,
         doi=normal_doi(doi) if doi and not arxiv_id(doi) else None,
         journal=clean(fields.text_in(item, "prism_publicationname"))[: fields.TITLE] or None,
@@ -105,6 +107,12 @@ def _arxiv(item: Any) -> str:
             return str(item[place])
     marked = _ARXIV_IN_TEXT.match(fields.text_in(item, "summary"))
     return marked[0] if marked else ""
+
+
+def _version(item: Any, link: str) -> int:
+    named = arxiv_id(fields.text_in(item, "id")) or arxiv_id(link)
+    preprint = _PREPRINT.fullmatch(link)
+    return (named and named[1]) or (int(preprint[1]) if preprint else 1)
 
 
 def _authors(item: Any) -> tuple[str, ...]:

@@ -3,7 +3,6 @@
 The shape is that which the client library huggingface_hub reads (`list_daily_papers`).
 """
 
-import json
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -12,15 +11,11 @@ from digest.feeds import fields
 from digest.papers import Entry, Listing, Rejected, arxiv_id
 
 
-def read(body: bytes, where: str, today: date) -> Listing:
+def read(items: Any, where: str, today: date) -> Listing:
     """The listing of one or more days; an entry's day is that of its list, in UTC.
 
     Raises FeedError where the JSON is not a list of papers.
     """
-    try:
-        items = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise fields.not_a_feed(where, "its JSON is cut off or broken") from error
     if isinstance(items, dict) and isinstance(items.get("error"), str):
         raise FeedError(f"{where} answered with an error: {fields.label_of(items['error'])}")
     if not isinstance(items, list) or (items and not any(map(_paper, items))):

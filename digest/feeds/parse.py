@@ -1,6 +1,8 @@
 """From the bytes of a feed to its listing: chooses the reader. Pure."""
 
+import json
 import re
+from dataclasses import replace
 from datetime import date
 from typing import Any
 from urllib.parse import urlsplit
@@ -8,24 +10,37 @@ from urllib.parse import urlsplit
 import feedparser
 
 from digest.errors import FeedError
-from digest.feeds import arxiv, fields, generic, huggingface
+from digest.feeds import (
+    arxiv,
+    arxiv_api,
+    biorxiv,
+    fields,
+    generic,
+    huggingface,
+    jsonfeed,
+    oai,
+)
 from digest.papers import Listing, clean, shortened
 
-KINDS = ("arxiv", "huggingface", "generic")
+KINDS = ("arxiv", "huggingface", "biorxiv", "generic")
 
 _WEB_PAGE = re.compile(rb"\s*(?:<!--.{0,2000}?-->\s*)?<(?:!doctype\s+html|html)\b", re.I | re.S)
 _BYTE_ORDER_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
+_SKIPPED = re.compile(rb"<skipDays>(.{0,600}?)</skipDays>", re.I | re.S)
+_WEEK = (b"monday", b"tuesday", b"wednesday", b"thursday", b"friday", b"saturday", b"sunday")
 _ENDS = re.compile(rb"</(?:\w+:)?(?:rss|feed|rdf)\s*>", re.I)
 # Damaged namespaces, dates and declarations each make feedparser raise something else.
 _DAMAGED = (ValueError, TypeError, LookupError, AttributeError, AssertionError, RecursionError)
 
 
 def detect_kind(url: str) -> str:
-    """Which reader an address asks for: `arxiv`, `huggingface` or `generic`."""
+    """Which source an address belongs to, one of KINDS; the format is told by what comes."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     if host in ("rss.arxiv.org", "export.arxiv.org", "arxiv.org"):
         return "arxiv"
+    if host in ("api.biorxiv.org", "connect.biorxiv.org", "connect.medrxiv.org"):
+        return "biorxiv"
     if host.endswith("huggingface.co") and parts.path.startswith("/api/daily_papers"):
         return "huggingface"
     return "generic"
@@ -43,13 +58,40 @@ def parse(
     if not body.strip():
         raise FeedError(f"{url} is empty")
     if kind == "huggingface" or _is_json(body, content_type):
-        return huggingface.read(body, url, today)
+        return _from_json(body, url, today)
     if _WEB_PAGE.match(body.removeprefix(_BYTE_ORDER_MARKS[0])):
         raise fields.not_a_feed(url, "it answered with a web page")
-    feed = _parsed(body, url)
+    if oai.is_oai(body):
+        return oai.read(body, url, today)
+    return replace(_from_xml(_parsed(body, url), url, kind, today), skip_days=_skip_days(body))
+
+
+def _from_xml(feed: Any, url: str, kind: str | None, today: date) -> Listing:
+    if arxiv_api.is_api(feed):
+        return arxiv_api.read(feed, url, today)
     if kind == "arxiv" or _is_arxiv(feed):
         return arxiv.read(feed, today)
     return generic.read(feed, today)
+
+
+def _from_json(body: bytes, url: str, today: date) -> Listing:
+    try:
+        answer = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise fields.not_a_feed(url, "its JSON is cut off or broken") from error
+    if jsonfeed.is_feed(answer):
+        return jsonfeed.read(answer, url, today)
+    if biorxiv.is_api(answer):
+        return biorxiv.read(answer, url, today)
+    return huggingface.read(answer, url, today)
+
+
+def _skip_days(body: bytes) -> frozenset[int]:
+    """The weekdays on which an RSS feed asks to be left alone; all seven would be a mistake."""
+    found = _SKIPPED.search(body)
+    named = found[1].lower() if found else b""
+    days = frozenset(number for number, day in enumerate(_WEEK) if day in named)
+    return days if len(days) < len(_WEEK) else frozenset()
 
 
 def _is_json(body: bytes, content_type: str) -> bool:

@@ -1,0 +1,98 @@
+"""Where sources are asked besides their feeds, and what their other addresses tell. Pure."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+from urllib.parse import parse_qs, quote, urlencode, urlsplit
+
+API_PAGE = 200  # records that one request to arXiv's API asks for; ids make long addresses
+_OWN_GROUPS = {"cs", "math", "stat", "eess", "econ", "q-bio", "q-fin"}
+
+
+@dataclass(frozen=True, slots=True)
+class Routes:
+    """The addresses of the sources' other services; a test puts its own server here."""
+
+    arxiv_list: str = "https://arxiv.org/list"
+    arxiv_api: str = "https://export.arxiv.org/api/query"
+    arxiv_oai: str = "https://oaipmh.arxiv.org/oai"
+    biorxiv: str = "https://api.biorxiv.org/details"
+    huggingface: str = "https://huggingface.co/api/daily_papers"
+
+    def list_page(self, category: str) -> str:
+        return f"{self.arxiv_list}/{category}/new"
+
+    def by_ids(self, ids: Iterable[str]) -> str:
+        query = {"id_list": ",".join(ids), "max_results": API_PAGE}
+        return f"{self.arxiv_api}?{urlencode(query, safe=',/')}"
+
+    def submitted(self, category: str, first: date, last: date, start: int) -> str:
+        """Papers of a category by the day of their first version, in UTC, oldest first."""
+        within = f"[{first:%Y%m%d}0000 TO {last:%Y%m%d}2359]"
+        code = category if "." in category else f"{category}*"
+        query = {
+            "search_query": f"cat:{code} AND submittedDate:{within}",
+            "start": start,
+            "max_results": API_PAGE,
+            "sortBy": "submittedDate",
+            "sortOrder": "ascending",
+        }
+        return f"{self.arxiv_api}?{urlencode(query)}"
+
+    def records(self, category: str, since: date) -> str:
+        """All records of a category that changed since a day: `until` would hide what changed
+        again later."""
+        query = {
+            "verb": "ListRecords",
+            "metadataPrefix": "arXiv",
+            "set": oai_set(category),
+            "from": since.isoformat(),
+        }
+        return f"{self.arxiv_oai}?{urlencode(query, safe=':')}"
+
+    def more_records(self, token: str) -> str:
+        return f"{self.arxiv_oai}?verb=ListRecords&resumptionToken={quote(token, safe='')}"
+
+    def daily(self, day: date) -> str:
+        return f"{self.huggingface}?date={day}&limit=100"
+
+    def preprints(self, feed_url: str, first: date, last: date, cursor: int | str) -> str:
+        """What bioRxiv or medRxiv posted on these days, of the subject that a feed is of."""
+        subject = preprint_subject(feed_url)
+        category = f"?category={quote(subject)}" if subject else ""
+        return f"{self.biorxiv}/{preprint_server(feed_url)}/{first}/{last}/{cursor}/json{category}"
+
+
+def oai_set(category: str) -> str:
+    """`cs.AI` as cs:cs:AI, `hep-th` as physics:hep-th, `math` as math."""
+    archive, dot, subject = category.partition(".")
+    if not dot:
+        return archive if archive in _OWN_GROUPS else f"physics:{archive}"
+    group = archive if archive in _OWN_GROUPS else "physics"
+    return f"{group}:{archive}:{subject}"
+
+
+def arxiv_categories(url: str) -> tuple[str, ...]:
+    """What an arXiv feed's address asks for: `…/rss/cs.LG+math` gives cs.LG and math; an address
+    that names no categories gives one empty one, which stands for all that it shows."""
+    folder, _, last = urlsplit(url).path.rstrip("/").rpartition("/")
+    if not folder.endswith(("/rss", "/atom")):
+        return ("",)
+    return tuple(dict.fromkeys(filter(None, map(_code, last.split("+"))))) or ("",)
+
+
+def _code(text: str) -> str:
+    """A category in arXiv's own spelling, since addresses may be in any: `CS.lg` is cs.LG."""
+    archive, dot, subject = text.lower().partition(".")
+    return archive + dot + (subject.upper() if len(subject) == 2 else subject)
+
+
+def preprint_server(url: str) -> str:
+    return "medrxiv" if "medrxiv" in url.lower() else "biorxiv"
+
+
+def preprint_subject(url: str) -> str:
+    """The subject that a bioRxiv or medRxiv address asks for, as its API names it, or none."""
+    query = parse_qs(urlsplit(url).query)
+    named = (query.get("subject") or query.get("category") or [""])[0].lower()
+    return "" if named == "all" else named.replace(" ", "_")

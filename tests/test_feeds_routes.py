@@ -1,0 +1,58 @@
+"""Addresses: what a feed's says, and which one asks for the same another way."""
+
+from datetime import date
+
+import pytest
+
+from digest.feeds.routes import Routes, arxiv_categories, oai_set, preprint_server, preprint_subject
+
+
+@pytest.mark.parametrize(
+    ("category", "name"),
+    [
+        ("cs.AI", "cs:cs:AI"),
+        ("math.NA", "math:math:NA"),
+        ("astro-ph.GA", "physics:astro-ph:GA"),
+        ("physics.optics", "physics:physics:optics"),
+        ("hep-th", "physics:hep-th"),
+        ("q-bio", "q-bio"),
+    ],
+)
+def test_oai_has_names_of_its_own_for_categories(category: str, name: str) -> None:
+    assert oai_set(category) == name
+
+
+@pytest.mark.parametrize(
+    ("url", "categories"),
+    [
+        ("https://rss.arxiv.org/rss/cs.LG+stat.ML", ("cs.LG", "stat.ML")),
+        (
+            "https://rss.arxiv.org/atom/CS.lg+math+physics.OPTICS",
+            ("cs.LG", "math", "physics.optics"),
+        ),
+        ("https://export.arxiv.org/api/query?search_query=cat:cs.LG", ("",)),
+    ],
+)
+def test_a_feeds_address_names_its_categories(url: str, categories: tuple[str, ...]) -> None:
+    assert arxiv_categories(url) == categories
+
+
+def test_other_ways_to_the_same() -> None:
+    routes, first, last = Routes(), date(2026, 11, 16), date(2026, 11, 18)
+    assert routes.list_page("cs.AI") == "https://arxiv.org/list/cs.AI/new"
+    assert routes.records("cs.AI", first) == (
+        "https://oaipmh.arxiv.org/oai?verb=ListRecords&metadataPrefix=arXiv&set=cs:cs:AI"
+        "&from=2026-11-16"
+    )
+    assert routes.more_records("a b|1").endswith("verb=ListRecords&resumptionToken=a%20b%7C1")
+    assert "id_list=2611.01234,math/9901001&" in routes.by_ids(["2611.01234", "math/9901001"])
+    assert "202611160000+TO+202611182359" in routes.submitted("cs.AI", first, last, 0)
+    feed = "https://connect.medrxiv.org/medrxiv_xml.php?subject=Plant_Biology"
+    assert (preprint_server(feed), preprint_subject(feed)) == ("medrxiv", "plant_biology")
+    assert routes.preprints(feed, first, last, 30) == (
+        "https://api.biorxiv.org/details/medrxiv/2026-11-16/2026-11-18/30/json"
+        "?category=plant_biology"
+    )
+    everything = "https://connect.biorxiv.org/biorxiv_xml.php?subject=all"
+    assert "category" not in routes.preprints(everything, first, last, 0)
+    assert routes.daily(last) == "https://huggingface.co/api/daily_papers?date=2026-11-18&limit=100"
