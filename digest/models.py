@@ -263,11 +263,15 @@ class Feedback(SQLModel, table=True):
 
 
 class Suppression(SQLModel, table=True):
-    """An address that gets no mail: `address_hash` is keyed, `email` is empty after an erasure."""
+    """An address that gets no mail: `address_hash` is keyed, `email` is empty after an erasure.
+
+    `reason` is bounce, complaint, operator or erased; `detail` is what the server said.
+    """
 
     __tablename__ = "suppression"
     address_hash: str = Field(primary_key=True)
     reason: str
+    detail: str = ""
     email: str | None = None
     created_at: datetime = _moment()
 
@@ -339,7 +343,8 @@ class Digest(SQLModel, table=True):
 class Pick(SQLModel, table=True):
     """A paper in a digest; also the record that keeps a paper from being sent twice.
 
-    `reason` is the sentence that says why, `sentence` the index of the abstract's marked one,
+    `reason` is the sentence that says why, `topic` the reader's topic that spoke loudest for it,
+    `sentence` the index of the abstract's marked one,
     `similar` the ids of the near-copies that this paper stands for. `shown_as` is the row whose
     frozen card the mail shows, where it was merged into this paper later.
     """
@@ -355,10 +360,28 @@ class Pick(SQLModel, table=True):
     sentence: int | None = None
     similar: list[int] | None = Field(default=None, sa_type=JSON)
     reason: str = ""
+    topic: str | None = None
     __table_args__ = (
         UniqueConstraint("subscriber_id", "paper_id"),
         {"sqlite_with_rowid": False},
     )
+
+
+class MailVote(SQLModel, table=True):
+    """A vote that came by a mail's link in the last moments: many at once tell a scanner from a
+    person. `before…` is the reader's word until then, None where there was none; `counted` is false
+    where the vote was not taken, or was taken back."""
+
+    __tablename__ = "mail_vote"
+    id: int | None = Field(default=None, primary_key=True)
+    digest_id: int = Field(foreign_key="digest.id", index=True, ondelete="CASCADE")
+    paper_id: int = Field(foreign_key="paper.id")
+    vote: int
+    cast_at: datetime = _moment(index=True)
+    counted: bool = True
+    before: int | None = None
+    before_source: str = ""
+    before_at: datetime | None = _moment(nullable=True)
 
 
 class ToldNews(SQLModel, table=True):
@@ -412,10 +435,27 @@ class OutboxMessage(SQLModel, table=True):
 
 
 class Alert(SQLModel, table=True):
-    """A trouble that lasts; `told` once the operator has the mail of it. It goes when it is over."""
+    """A trouble that lasts; `told` once the operator has the mail of it. It goes when over."""
 
     __tablename__ = "alert"
     name: str = Field(primary_key=True)
     sentence: str
     since: datetime = _moment()
     told: bool = False
+
+
+class Bounce(SQLModel, table=True):
+    """What came back of a mail: `kind` is hard, soft, policy (its sender is refused) or complaint.
+
+    A mail comes back once in each way, however often that is reported. What is `settled` counts no
+    more, since the operator let mail go to the address again.
+    """
+
+    __tablename__ = "bounce"
+    message_id: int = Field(primary_key=True)
+    kind: str = Field(primary_key=True)
+    subscriber_id: int = Field(foreign_key="subscriber.id", index=True, ondelete="CASCADE")
+    status: str = ""
+    detail: str = ""
+    settled: bool = False
+    at: datetime = _moment(index=True)

@@ -331,6 +331,27 @@ def upgrade() -> None:
         batch_op.create_index("ix_upvotes_day", ["day"], unique=False)
 
     op.create_table(
+        "mail_vote",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("digest_id", sa.Integer(), nullable=False),
+        sa.Column("paper_id", sa.Integer(), nullable=False),
+        sa.Column("vote", sa.Integer(), nullable=False),
+        sa.Column("cast_at", sa.BigInteger(), nullable=False),
+        sa.Column("counted", sa.Boolean(), nullable=False),
+        sa.Column("before", sa.Integer(), nullable=True),
+        sa.Column("before_source", sa.String(), nullable=False),
+        sa.Column("before_at", sa.BigInteger(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["digest_id"], ["digest.id"], name=op.f("fk_mail_vote_digest_id"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(["paper_id"], ["paper.id"], name=op.f("fk_mail_vote_paper_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_mail_vote")),
+    )
+    with op.batch_alter_table("mail_vote", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_mail_vote_cast_at"), ["cast_at"], unique=False)
+        batch_op.create_index("ix_mail_vote_digest_id", ["digest_id"], unique=False)
+
+    op.create_table(
         "outbox",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("kind", sa.String(), nullable=False),
@@ -375,6 +396,7 @@ def upgrade() -> None:
         sa.Column("sentence", sa.Integer(), nullable=True),
         sa.Column("similar", sa.JSON(), nullable=True),
         sa.Column("reason", sa.String(), nullable=False),
+        sa.Column("topic", sa.String(), nullable=True),
         sa.ForeignKeyConstraint(
             ["digest_id"], ["digest.id"], name=op.f("fk_pick_digest_id"), ondelete="CASCADE"
         ),
