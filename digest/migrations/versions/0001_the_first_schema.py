@@ -126,6 +126,7 @@ def upgrade() -> None:
         "suppression",
         sa.Column("address_hash", sa.String(), nullable=False),
         sa.Column("reason", sa.String(), nullable=False),
+        sa.Column("detail", sa.String(), nullable=False),
         sa.Column("email", sa.String(), nullable=True),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("address_hash", name=op.f("pk_suppression")),
@@ -175,6 +176,29 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_batch_day"), ["day"], unique=False)
         batch_op.create_index(batch_op.f("ix_batch_fill_at"), ["fill_at"], unique=False)
         batch_op.create_index(batch_op.f("ix_batch_verdict"), ["verdict"], unique=False)
+
+    op.create_table(
+        "bounce",
+        sa.Column("message_id", sa.Integer(), nullable=False),
+        sa.Column("kind", sa.String(), nullable=False),
+        sa.Column("subscriber_id", sa.Integer(), nullable=False),
+        sa.Column("status", sa.String(), nullable=False),
+        sa.Column("detail", sa.String(), nullable=False),
+        sa.Column("settled", sa.Boolean(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["subscriber_id"],
+            ["subscriber.id"],
+            name=op.f("fk_bounce_subscriber_id"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("message_id", "kind", name=op.f("pk_bounce")),
+    )
+    with op.batch_alter_table("bounce", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_bounce_at"), ["at"], unique=False)
+        batch_op.create_index(
+            batch_op.f("ix_bounce_subscriber_id"), ["subscriber_id"], unique=False
+        )
 
     op.create_table(
         "digest",
@@ -349,7 +373,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("mail_vote", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_mail_vote_cast_at"), ["cast_at"], unique=False)
-        batch_op.create_index("ix_mail_vote_digest_id", ["digest_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_mail_vote_digest_id"), ["digest_id"], unique=False)
 
     op.create_table(
         "outbox",
