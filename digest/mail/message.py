@@ -7,7 +7,6 @@ which no mail client undoes there, and in some versions lets a title begin a hea
 import re
 import unicodedata
 from base64 import b64encode
-from binascii import b2a_qp
 from datetime import datetime
 from email.utils import format_datetime
 from hashlib import blake2b
@@ -15,13 +14,13 @@ from hashlib import blake2b
 from email_validator import EmailNotValidError, validate_email
 
 from digest.mail.dkim import Signer
-from digest.mail.render import Rendered
+from digest.mail.pieces import encode
+from digest.mail.render import Encoded, Rendered
 
 LONGEST = 400  # characters of a header's text
 
 _SPACE = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _HIDDEN = re.compile("[\u061c\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]")
-_SPACES_AT_END = re.compile(r"[ \t]+(?=\n)")
 _ADDRESS = re.compile(
     r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,250}[A-Za-z0-9])?"
 )
@@ -29,7 +28,7 @@ _WORD_ROOM = 45  # bytes: as base64 60 characters, with =?utf-8?b?…?= 72
 
 
 def build(
-    rendered: Rendered,
+    rendered: Rendered | Encoded,
     *,
     kind: str,
     sender: tuple[str, str],
@@ -74,7 +73,7 @@ def build(
     if signer is not None:
         headers.insert(0, ("DKIM-Signature", signer.header(headers, body, date)))
     head = "".join(f"{name}: {value}\r\n" for name, value in headers).encode("ascii")
-    _check(head, body)
+    _check(head)
     return head + b"\r\n" + body
 
 
@@ -145,34 +144,24 @@ def _sender_id(domain: str) -> str:
     return blake2b(domain.encode(), digest_size=6).hexdigest()
 
 
-def _body(rendered: Rendered, boundary: str) -> bytes:
+def _body(rendered: Rendered | Encoded, boundary: str) -> bytes:
     parts = []
-    for kind, text in (("plain", rendered.text), ("html", rendered.html)):
+    for kind, content in (("plain", rendered.text), ("html", rendered.html)):
         head = (
             f"--{boundary}\r\nContent-Type: text/{kind}; charset=utf-8\r\n"
             "Content-Transfer-Encoding: quoted-printable\r\n\r\n"
         )
-        parts += [head.encode("ascii"), quoted_printable(text), b"\r\n"]
+        lines = encode(content) if isinstance(content, str) else content
+        parts += [head.encode("ascii"), lines, b"\r\n"]
     return b"".join([*parts, f"--{boundary}--\r\n".encode("ascii")])
 
 
-def quoted_printable(text: str) -> bytes:
-    """The text in lines of at most 76 ASCII characters, ended by CRLF.
-
-    Spaces at a line's end go: the library would make the line too long in encoding them.
-    """
-    lines = text.replace("\r\n", "\n").replace("\r", "\n").removesuffix("\n") + "\n"
-    if " \n" in lines or "\t\n" in lines:
-        lines = _SPACES_AT_END.sub("", lines)
-    return b2a_qp(lines.replace("\n", "\r\n").encode("utf-8", "replace"), istext=True)
-
-
-def _check(head: bytes, body: bytes) -> None:
-    """The last look: what would let a mail be read in two ways never leaves."""
-    for block in (head, body):
-        bare = block.replace(b"\r\n", b"")
-        if b"\r" in bare or b"\n" in bare or b"\x00" in bare:
-            raise ValueError("a message has a bare CR, LF or NUL in it")
+def _check(head: bytes) -> None:
+    """The last look: what would let a mail be read in two ways never leaves. The body's lines are
+    right by their encoding."""
+    bare = head.replace(b"\r\n", b"")
+    if b"\r" in bare or b"\n" in bare or b"\x00" in bare:
+        raise ValueError("a message has a bare CR, LF or NUL in it")
     names = re.findall(rb"^([!-9;-~]+):", head, re.MULTILINE)
     if len({name.lower() for name in names}) != len(names) or b"\r\n\r\n" in head:
         raise ValueError("a message has a header twice, or an empty line in its head")

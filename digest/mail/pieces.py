@@ -1,8 +1,7 @@
-"""Rendering once what many mails share: pieces of HTML with their styles put in, cut at slots."""
+"""Rendering once what many mails share: pieces with their styles put in, encoded, cut at slots."""
 
 import re
-import textwrap
-from binascii import b2a_qp
+from binascii import a2b_qp, b2a_qp
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
@@ -17,6 +16,7 @@ RULE = "-" * WIDTH
 # A slot is a place in a shared piece that each reader's mail fills in another way. Its marks are
 # private characters, which `clean` takes out of all text from outside.
 _SLOT = re.compile("\ue000([a-z0-9_]+)\ue001")
+_BLANKS_AT_END = re.compile(r"[ \t]+(?=\n)")
 _UNWANTED = re.compile(
     "[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ue000\ue001]+"
 )
@@ -31,11 +31,85 @@ def cut(text: str) -> tuple[str, ...]:
     return tuple(_SLOT.split(text))
 
 
-def fill(parts: tuple[str, ...], values: Mapping[str, str]) -> str:
-    """Joins what was cut, with the values in the slots' places; a slot without a value is empty."""
-    whole = list(parts)
-    whole[1::2] = [values.get(name, "") for name in parts[1::2]]
-    return "".join(whole)
+class Piece:
+    """A text as it is sent, with places for each reader's own; `size` is its bytes without them.
+
+    Made from what `cut` gave. What stands between the slots `open3` and `close3` is the fourth
+    sentence, which `marked` gives with marks around it.
+    """
+
+    __slots__ = ("_parts", "_places", "_sentences", "size")
+
+    def __init__(self, cut_text: tuple[str, ...]) -> None:
+        self._parts = [encode(cut_text[0])]
+        self._places: dict[str, list[int]] = {}
+        self._sentences: dict[str, str] = {}
+        sentence = ""
+        for name, text in zip(cut_text[1::2], cut_text[2::2], strict=True):
+            if name.startswith("close") and text.isspace():  # the blank before the next sentence
+                self._sentences[sentence] += text
+                self._parts[-1] = encode(self._sentences[sentence])
+                continue
+            if name.startswith("open"):
+                sentence = name.removeprefix("open")
+                self._sentences[sentence] = text
+                self._places[f"sentence{sentence}"] = [len(self._parts)]
+            elif not name.startswith("close"):
+                self._places.setdefault(name, []).append(len(self._parts))
+                self._parts.append(b"")
+            self._parts.append(encode(text))
+        self.size = sum(map(len, self._parts))
+
+    def fill(self, values: Mapping[str, bytes]) -> bytes:
+        """The text with the encoded `values` in their places; one without a value stays empty."""
+        whole = self._parts.copy()
+        for name, value in values.items():
+            for place in self._places.get(name, ()):
+                whole[place] = value
+        return b"".join(whole)
+
+    def room(self, values: Mapping[str, bytes]) -> int:
+        """The bytes of the text with the values in it."""
+        return self.size + sum(
+            len(value) - len(self._parts[place])
+            for name, value in values.items()
+            for place in self._places.get(name, ())
+        )
+
+    def marked(self, number: int, before: str, after: str) -> dict[str, bytes]:
+        """The value that marks the sentence; none where there is no such sentence."""
+        text = self._sentences.get(str(number))
+        if text is None:
+            return {}
+        bare = text.rstrip()
+        return {f"sentence{number}": encode(f"{before}{bare}{after}{text[len(bare) :]}")}
+
+
+def encode(text: str) -> bytes:
+    """The text as quoted-printable (RFC 2045): ASCII lines of at most 76 characters, ended by CRLF.
+
+    What does not end a line ends in a soft break, so that encoded texts can be put one after
+    another. Blanks at a line's end go: the library would make the line too long in encoding them.
+    """
+    if "\n" in text or "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+        if " \n" in text or "\t\n" in text:
+            text = _BLANKS_AT_END.sub("", text)
+        text = text.replace("\n", "\r\n")
+    bare = text.rstrip(" \t")
+    lines = b2a_qp(bare.encode("utf-8", "replace"), istext=True)
+    if "\n" not in bare:  # the library breaks lines as it finds them broken
+        lines = lines.replace(b"\n", b"\r\n")
+    if lines and not lines.endswith(b"\n"):
+        lines += b"=\r\n"
+    for start in range(len(bare), len(text), 24):
+        lines += b"".join(b"=%02X" % ord(blank) for blank in text[start : start + 24]) + b"=\r\n"
+    return lines
+
+
+def decode(lines: bytes) -> str:
+    """What was encoded, its lines ended by \\n."""
+    return a2b_qp(lines).decode().replace("\r\n", "\n")
 
 
 def clean(text: str) -> str:
@@ -66,14 +140,15 @@ def sender(service: str, postal_address: str) -> str:
 
 def wrap(text: str, indent: str = "") -> str:
     """Lines of at most 72 characters; an address is never broken."""
-    return textwrap.fill(
-        text,
-        WIDTH,
-        initial_indent=indent,
-        subsequent_indent=indent,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+    lines: list[str] = []
+    line = ""
+    lead = indent + text[: len(text) - len(text.lstrip())]
+    for word in text.split():
+        if line and len(line) + 1 + len(word) > WIDTH:
+            lines.append(line)
+            line, lead = "", indent
+        line = f"{line} {word}" if line else lead + word
+    return "\n".join([*lines, line])
 
 
 def wire_bytes(text: str) -> int:

@@ -26,6 +26,8 @@ FRAME_TEXT = 1_500  # the text part without papers, and the values in both frame
 ABSTRACT = 3_000  # characters; the longest of arXiv are within 2,000
 INDENT = " " * 4
 FLAG = "A step outside your topics"
+PLAIN = ("day", "preferences_url", "unsubscribe_url", "view_url")  # in the text as they are
+WRAPPED = ("count", "why")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,35 +99,54 @@ class Rendered:
 
 
 @dataclass(frozen=True, slots=True)
-class _Piece:
-    """HTML and text cut at their slots (odd places name one), and how much room they take."""
+class Encoded:
+    """A mail without its headers, both parts as they are sent: see `pieces.encode`."""
 
-    html: tuple[str, ...]
-    text: tuple[str, ...]
+    subject: str
+    html: bytes
+    text: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A piece of the mail, in both forms. `html_bytes` is its HTML when decoded."""
+
+    html: pieces.Piece
+    text: pieces.Piece
     html_bytes: int
-    wire_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
 class _Own:
-    """What fills a paper's slots in one reader's mail."""
+    """What fills a paper's slots in one reader's mail, and which of its sentences is marked; its
+    bytes as HTML, those of the mark among them."""
 
-    html: dict[str, str]
-    text: dict[str, str]
+    html: dict[str, bytes]
+    text: dict[str, bytes]
+    sentence: int | None
+    html_bytes: int
+    mark_bytes: int
 
 
 def render_digest(env: jinja2.Environment, mail: DigestMail) -> Rendered:
+    """The digest as its reader sees it: what is sent, decoded."""
+    sent = encode_digest(env, mail)
+    return Rendered(sent.subject, pieces.decode(sent.html), pieces.decode(sent.text))
+
+
+def encode_digest(env: jinja2.Environment, mail: DigestMail) -> Encoded:
     """The digest; with many papers the last ones are shortened, so that no client cuts it off."""
     own = [_own(env, item, number) for number, item in enumerate(mail.items, start=1)]
     papers = _papers(env, mail, own)
-    html = [pieces.fill(paper.html, its.html) for paper, its in zip(papers, own, strict=True)]
-    text = [pieces.fill(paper.text, its.text) for paper, its in zip(papers, own, strict=True)]
+    html = [
+        paper.html.fill(its.html | _marked(env, paper, its))
+        for paper, its in zip(papers, own, strict=True)
+    ]
+    text = [paper.text.fill(its.text) for paper, its in zip(papers, own, strict=True)]
     trends = _trending(env, mail.trending)
     values = {
         "subject": subject(mail),
         "preheader": preheader(mail),
-        "service": pieces.clean(mail.service),
-        "sender": pieces.clean(pieces.sender(mail.service, mail.postal_address)),
         "day": in_words(mail.day),
         "count": _count(mail),
         "why": pieces.clean(mail.why),
@@ -133,15 +154,13 @@ def render_digest(env: jinja2.Environment, mail: DigestMail) -> Rendered:
         "unsubscribe_url": mail.unsubscribe_url,
         "view_url": mail.view_url,
     }
-    shown = {name: str(escape(value)) for name, value in values.items()}
-    shown |= {"picks": "\n".join(html), "trending": "".join(trends.html)}
-    plain: dict[str, Any] = values | {"picks": "".join(text), "trending": "".join(trends.text)}
-    personal = bool(mail.preferences_url)
-    return Rendered(
-        values["subject"],
-        pieces.fill(_skeleton(env, personal), shown),
-        pieces.text(env, "digest", plain | {"personal": personal}),
-    )
+    shown = {name: pieces.encode(str(escape(value))) for name, value in values.items()}
+    shown |= {"picks": b"\r\n".join(html), "trending": trends.html.fill({})}
+    plain = {name: pieces.encode(values[name]) for name in PLAIN}
+    plain |= {name: pieces.encode(pieces.wrap(values[name])) for name in WRAPPED}
+    plain |= {"picks": b"".join(text), "trending": trends.text.fill({})}
+    frame = _frame(env, mail.service, mail.postal_address, bool(mail.preferences_url))
+    return Encoded(values["subject"], frame.html.fill(shown), frame.text.fill(plain))
 
 
 def public(mail: DigestMail) -> DigestMail:
@@ -198,7 +217,7 @@ def _count(mail: DigestMail) -> str:
 # How much of each paper there is room for
 
 
-def _papers(env: jinja2.Environment, mail: DigestMail, own: Sequence[_Own]) -> list[_Piece]:
+def _papers(env: jinja2.Environment, mail: DigestMail, own: Sequence[_Own]) -> list[_Part]:
     """A piece for each paper, with as much of it as there is room for, the best papers first."""
     frame = _frame_bytes(env, mail)
     best = [_piece(env, item, "full") for item in mail.items]
@@ -226,39 +245,39 @@ def _fits(frame: tuple[int, int], sizes: Iterable[tuple[int, int]]) -> bool:
 
 
 def _frame_bytes(env: jinja2.Environment, mail: DigestMail) -> tuple[int, int]:
-    frame, trends = "".join(_skeleton(env, True)), _trending(env, mail.trending)
-    wire = pieces.wire_bytes(frame) + FRAME_TEXT + trends.wire_bytes
-    return len(frame) + trends.html_bytes, wire
+    """The frame's are those of the mail with a reader's links, so that a page shows as much."""
+    frame = _frame(env, mail.service, mail.postal_address, True)
+    trends = _trending(env, mail.trending)
+    wire = frame.html.size + FRAME_TEXT + trends.html.size + trends.text.size
+    return frame.html_bytes + trends.html_bytes, wire
 
 
-def _bytes(paper: _Piece, own: _Own) -> tuple[int, int]:
+def _bytes(paper: _Part, own: _Own) -> tuple[int, int]:
     """A paper's bytes of HTML and of the encoded message, the reader's own among them."""
-    html = "".join(own.html.get(name, "") for name in paper.html[1::2])
-    text = "".join(own.text.get(name, "") for name in paper.text[1::2])
-    wire = pieces.wire_bytes(html) + pieces.wire_bytes(text)
-    return paper.html_bytes + len(html.encode()), paper.wire_bytes + wire
+    wire = paper.html.room(own.html) + paper.text.room(own.text)
+    return paper.html_bytes + own.html_bytes, wire + 2 * own.mark_bytes
 
 
 # The pieces
 
 
-def _piece(env: jinja2.Environment, item: Item, level: Level) -> _Piece:
+def _piece(env: jinja2.Environment, item: Item, level: Level) -> _Part:
     sentence = item.sentence if level == "sentence" else None
     return _paper(env, item.card, level, sentence, bool(item.up_url))
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=2048)
 def _paper(
     env: jinja2.Environment, card: Card, level: Level, sentence: int | None, voting: bool
-) -> _Piece:
+) -> _Part:
     shown = _shown(card, level, sentence) | {"voting": voting}
-    return _cut(env, "paper", shown, level, pieces.slot)
+    return _made(env, "paper", shown, level, pieces.slot)
 
 
 @lru_cache(maxsize=8)
-def _trending(env: jinja2.Environment, trends: tuple[Trend, ...]) -> _Piece:
+def _trending(env: jinja2.Environment, trends: tuple[Trend, ...]) -> _Part:
     if not trends:
-        return _Piece(("",), ("",), 0, 0)
+        return _Part(pieces.Piece(("",)), pieces.Piece(("",)), 0)
     shown = [
         {
             "title": _squeeze(trend.title, 300),
@@ -268,17 +287,20 @@ def _trending(env: jinja2.Environment, trends: tuple[Trend, ...]) -> _Piece:
         }
         for trend in trends
     ]
-    return _cut(env, "trending", shown)
+    return _made(env, "trending", shown)
 
 
-def _cut(env: jinja2.Environment, macro: str, *values: Any) -> _Piece:
+def _made(env: jinja2.Environment, macro: str, *values: Any) -> _Part:
     html_macro = getattr(env.get_template("email/pieces.html.j2").module, macro)
     text_macro = getattr(env.get_template("email/pieces.txt.j2").module, macro)
-    html = pieces.cut(pieces.inline(env, html_macro(*values)))
-    text = pieces.cut(text_macro(*values, pieces.wrap, pieces.RULE))
-    fixed = "".join(html[::2])
-    wire = pieces.wire_bytes(fixed) + pieces.wire_bytes("".join(text[::2]))
-    return _Piece(html, text, len(fixed.encode()), wire)
+    html = pieces.inline(env, html_macro(*values))
+    return _part(html, text_macro(*values, pieces.wrap, pieces.RULE))
+
+
+def _part(html: str, text: str) -> _Part:
+    parts = pieces.cut(html)
+    fixed = sum(len(part.encode()) for part in parts[::2])
+    return _Part(pieces.Piece(parts), pieces.Piece(pieces.cut(text)), fixed)
 
 
 def _shown(card: Card, level: Level, sentence: int | None) -> dict[str, Any]:
@@ -330,18 +352,36 @@ def _http(url: str) -> str:
 
 def _own(env: jinja2.Environment, item: Item, number: int) -> _Own:
     up, down = str(escape(item.up_url)), str(escape(item.down_url))
-    html = {"number": str(number), "up": up, "down": down}
-    text = {"number": f"{number}.".ljust(len(INDENT)), "up": item.up_url, "down": item.down_url}
+    shown = {"up": up, "down": down}
+    html = {
+        "number": pieces.encode(str(number)),
+        "up": pieces.encode(up),
+        "down": pieces.encode(down),
+    }
+    text = {
+        "number": pieces.encode(f"{number}.".ljust(len(INDENT))),
+        "up": html["up"] if up == item.up_url else pieces.encode(item.up_url),
+        "down": html["down"] if down == item.down_url else pieces.encode(item.down_url),
+    }
     if item.exploring:
-        html["flag"] = "".join(_bit(env, "flag"))
-        text["flag"] = f"{INDENT}{FLAG}\n"
+        shown["flag"] = "".join(_bit(env, "flag"))
+        html["flag"] = pieces.encode(shown["flag"])
+        text["flag"] = pieces.encode(f"{INDENT}{FLAG}\n")
     if reason := shorten(item.reason, 300):
-        html["why"] = pieces.fill(_bit(env, "why"), {"why": str(escape(reason))})
-        text["why"] = f"\n{pieces.wrap(reason, INDENT)}\n"
-    if item.sentence is not None:
-        before, _, after = _bit(env, "mark")
-        html |= {f"open{item.sentence}": before, f"close{item.sentence}": after}
-    return _Own(html, text)
+        before, _, after = _bit(env, "why")
+        shown["why"] = f"{before}{escape(reason)}{after}"
+        html["why"] = pieces.encode(shown["why"])
+        text["why"] = pieces.encode(f"\n{pieces.wrap(reason, INDENT)}\n")
+    mark = sum(map(len, _bit(env, "mark")[::2])) if item.sentence is not None else 0
+    size = len(str(number)) + mark + sum(len(value.encode()) for value in shown.values())
+    return _Own(html, text, item.sentence, size, mark)
+
+
+def _marked(env: jinja2.Environment, paper: _Part, own: _Own) -> dict[str, bytes]:
+    if own.sentence is None:
+        return {}
+    before, _, after = _bit(env, "mark")
+    return paper.html.marked(own.sentence, before, after)
 
 
 @lru_cache(maxsize=16)
@@ -354,10 +394,14 @@ def _bit(env: jinja2.Environment, macro: str) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=4)
-def _skeleton(env: jinja2.Environment, personal: bool) -> tuple[str, ...]:
-    names = (
-        "subject preheader service sender day count why picks trending"
-        " preferences_url unsubscribe_url view_url"
-    )
-    values = {name: pieces.slot(name) for name in names.split()} | {"personal": personal}
-    return pieces.cut(pieces.page(env, "digest", values))
+def _frame(env: jinja2.Environment, service: str, postal_address: str, personal: bool) -> _Part:
+    names = "subject preheader day count why picks trending"
+    links = "preferences_url unsubscribe_url view_url"
+    values: dict[str, Any] = {name: pieces.slot(name) for name in f"{names} {links}".split()}
+    values |= {
+        "service": pieces.clean(service),
+        "sender": pieces.clean(pieces.sender(service, postal_address)),
+        "personal": personal,
+    }
+    html = pieces.page(env, "digest", values)
+    return _part(html, pieces.text(env, "digest", values))
