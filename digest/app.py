@@ -11,6 +11,7 @@ from pathlib import Path
 
 import jinja2
 
+from digest import categories
 from digest import db as database
 from digest.errors import SettingsError
 from digest.settings import Settings
@@ -47,13 +48,15 @@ def templates() -> jinja2.Environment:
     here = Path(__file__).parent
     places = (here / "templates", here.parent / "templates")
     folder = next(place for place in places if place.is_dir())
-    return jinja2.Environment(
+    environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(folder),
         autoescape=jinja2.select_autoescape(["html.j2", "html", "xml.j2"]),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters |= {"category": categories.name, "categories": categories.names}
+    return environment
 
 
 def _secrets(settings: Settings) -> list[str]:
