@@ -273,26 +273,30 @@ def score(
     Through the dual: the likeness of the voted papers to the day's, once for all readers.
     """
     chosen = _chosen(rankers, known)
-    strong = [ranker.strength for ranker in rankers]
-    voted, papers, told = (split(space, m) for m in (known.matrix, day.matrix, profile_rows))
-    ordinary = np.asarray(day.matrix @ space.typical, np.float32)
-    total = _ordinary(space, strong)[:, None] * ordinary
+    used = np.flatnonzero(np.bincount(chosen.indices, minlength=chosen.shape[1]))
+    chosen, strong = chosen[:, used], [ranker.strength for ranker in rankers]
+    voted, papers, told = (
+        split(space, rows) for rows in (known.matrix[used], day.matrix, profile_rows)
+    )
+    total = _ordinary(space, strong)[:, None] * np.asarray(day.matrix @ space.typical, np.float32)
     total -= _column(ranker.bar for ranker in rankers)
-    asked = np.zeros_like(total)
-    for block in ("terms", "categories", "latent"):
-        ours, theirs = getattr(voted, block), getattr(papers, block).T
-        total += _column(getattr(s, block) for s in strong) * (chosen @ _dense(ours @ theirs))
-        asked += _dense(getattr(told, block) @ theirs)
-    total += _column(s.profile for s in strong) * asked
+    likeness = (voted.terms @ papers.terms.T).toarray()
+    total += _column(s.terms for s in strong) * (chosen @ likeness)
+    told_by = _column(s.profile for s in strong)
+    for block in ("categories", "latent"):
+        own = _dense(chosen @ getattr(voted, block)) * _column(getattr(s, block) for s in strong)
+        own += told_by * _dense(getattr(told, block))
+        total += own @ _dense(getattr(papers, block)).T
+    total += told_by * (told.terms @ papers.terms.T).toarray()
     return total
-
-
-def _column(figures: Iterable[float]) -> np.ndarray:
-    return np.array([list(figures)], np.float32).T
 
 
 def _dense(matrix: Any) -> np.ndarray:
     return matrix.toarray() if sp.issparse(matrix) else np.asarray(matrix)
+
+
+def _column(figures: Iterable[float]) -> np.ndarray:
+    return np.array([list(figures)], np.float32).T
 
 
 def _chosen(rankers: Sequence[Ranker], known: PaperRows) -> Any:

@@ -1,0 +1,95 @@
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from digest.ranking.features import PaperRows
+from digest.ranking.profile import Profile
+from digest.ranking.selection import Credits, Rules, select
+
+PLAIN = Rules(count=5, fold=0, variety=0, explore=0, topics=False)
+
+
+def day(matrix: np.ndarray) -> PaperRows:
+    return PaperRows(tuple(map(str, range(len(matrix)))), sp.csr_array(matrix.astype(np.float32)))
+
+
+APART = day(np.eye(30))
+SCORES = np.linspace(3, -3, 30)
+CREDIT = Credits(
+    tuple((f"Author {chr(65 + at)}",) for at in range(30)),
+    tuple(f"a paper on thing{at} and Graphs" for at in range(30)),
+)
+
+
+BLANK = Profile()
+
+
+def rows(rules: Rules, profile: Profile = BLANK, **more: object) -> list[int]:
+    found = select(SCORES, APART, CREDIT, profile, rules, seed="s", **more)  # type: ignore[arg-type]
+    return [choice.row for choice in found]
+
+
+def test_with_all_rules_off_the_best_come_in_order() -> None:
+    assert rows(PLAIN) == [0, 1, 2, 3, 4]
+    assert rows(PLAIN, skip=[0, 2]) == [1, 3, 4, 5, 6]
+
+
+def test_a_bar_shortens_the_digest() -> None:
+    assert rows(Rules(5, min_score=2.5, explore=0)) == [0, 1, 2]
+    assert rows(Rules(5, min_score=9)) == []
+
+
+def test_muted_words_and_authors_are_out() -> None:
+    profile = Profile(muted_words=("THING1",), muted_authors=("author c",))
+    assert rows(PLAIN, profile) == [0, 3, 4, 5, 6]
+    assert rows(PLAIN, Profile(muted_words=("graphs",))) == []
+
+
+def test_a_followed_author_is_in_whatever_the_score() -> None:
+    found = select(
+        SCORES,
+        APART,
+        CREDIT,
+        Profile(authors=("Author Z",)),
+        Rules(5, min_score=0, explore=0),
+        seed="s",
+    )
+    assert [(choice.row, choice.followed) for choice in found][-1] == (25, "Author Z")
+    assert len(found) == 5
+
+
+def test_near_copies_stand_behind_the_best_of_them() -> None:
+    matrix = np.eye(30)
+    matrix[3] = matrix[1]
+    found = select(SCORES, day(matrix), CREDIT, Profile(), Rules(3, explore=0), seed="s")
+    assert [(choice.row, choice.similar) for choice in found] == [(0, ()), (1, (3,)), (2, ())]
+
+
+def test_variety_costs_little_relevance() -> None:
+    matrix = np.eye(30)
+    matrix[:4, 29] = 1.2  # the first four are alike, but no copies
+    rules = Rules(4, variety=0.5, explore=0)
+    found = select(SCORES, day(matrix), CREDIT, Profile(), rules, seed="s")
+    assert found[0].row == 0
+    assert any(choice.row > 3 for choice in found)
+    assert rows(Rules(4, variety=0, explore=0)) == [0, 1, 2, 3]
+
+
+def test_each_topic_has_its_share() -> None:
+    topics = sp.csr_array(np.eye(30, dtype=np.float32)[[0, 9]])
+    rules = Rules(5, variety=0, explore=0)
+    assert 9 in rows(rules, topic_rows=topics)
+    assert 9 not in rows(Rules(5, variety=0, explore=0, topics=False), topic_rows=topics)
+
+
+def test_exploring_slots_are_marked_last_and_stay_the_same() -> None:
+    found = select(SCORES, APART, CREDIT, Profile(), Rules(5, explore=2), seed="ada 2026-01-05")
+    again = select(SCORES, APART, CREDIT, Profile(), Rules(5, explore=2), seed="ada 2026-01-05")
+    assert found == again
+    assert [choice.exploring for choice in found] == [False, False, False, True, True]
+    assert len({choice.row for choice in found}) == 5
+
+
+@pytest.mark.parametrize("count", [1, 2, 50])
+def test_a_digest_is_never_longer_than_asked(count: int) -> None:
+    assert len(rows(Rules(count))) == min(count, 30)
