@@ -83,13 +83,18 @@ def main() -> None:
         if solver == "newton":
             models = rankers
     print(f"model at rest: {np.mean([len(model.dumps()) for model in models]):.0f} bytes")
-    before, started = peak(), time.process_time()
+    before, asking, scoring = peak(), 0.0, 0.0
     for start in range(0, asked.readers, BLOCK):
         size = min(BLOCK, asked.readers - start)
         block = [models[(start + at) % len(models)] for at in range(size)]
-        score(space, block, space.profile_rows([profile] * size), known, day)
-    spent = time.process_time() - started
-    print(f"scoring {asked.readers} x {asked.papers}: {spent:.1f} s CPU, profiles' rows included")
+        started = time.process_time()
+        rows = space.profile_rows([profile] * size)
+        asking += time.process_time() - started
+        started = time.process_time()
+        score(space, block, rows, known, day)
+        scoring += time.process_time() - started
+    print(f"profiles as rows, {asked.readers}: {asking:.1f} s CPU")
+    print(f"scoring {asked.readers} x {asked.papers}: {scoring:.1f} s CPU")
     print(f"memory: {peak():.0f} MB at its peak, {peak() - before:.0f} MB of them for scoring")
 
 
