@@ -1,14 +1,14 @@
 """From due subscribers to digests in the outbox, and out: one digest a day, whatever is rerun."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import update
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col, or_, select
 
-from digest import editions, schedule, training
+from digest import editions, news, schedule, training
 from digest.db import insert_new
 from digest.mail import outbox
 from digest.mail.compose import compose
@@ -16,7 +16,7 @@ from digest.mail.links import Bearer
 from digest.mail.message import wire_address
 from digest.mail.render import render_digest
 from digest.mail.writer import Writer
-from digest.models import Digest, Pick, Subscriber
+from digest.models import Digest, Paper, Pick, Subscriber
 from digest.picking import Plan, latest_day, plan, plans
 from digest.subscribers import find
 
@@ -110,8 +110,9 @@ def preview(app: "App", email: str, day: date | None = None) -> Preview:
     """The digest that the subscriber would get for the day, kept nowhere. Raises NotFound."""
     now, writer, planned = app.now(), Writer(app), plan(app, email, day)
     reader = planned.subscriber
-    digest = Digest(**_digest(planned, now))
     with app.db.read() as session:
+        told = news.untold(session, [reader.id or 0], now).get(reader.id or 0, [])
+        digest = Digest(**_digest(planned, now, news.notes(told)[0]))
         papers = editions.papers_by_id(session, {pick.paper_id for pick in planned.picks})
         trending = editions.trending(session, planned.day)
     cards = {paper.id or 0: editions.card(paper) for paper in papers}
@@ -154,16 +155,48 @@ def _keep(
     Who has nothing to read is due again at the next date; what comes until then goes into that
     digest.
     """
-    by_reader = {each.subscriber.id: each for each in planned}
     with app.db.write() as session:
+        planned = [each for each in _unmerged(session, planned) if each.picks]
+        by_reader = {each.subscriber.id: each for each in planned}
         if planned:
             papers = {pick.paper_id for each in planned for pick in each.picks}
             editions.freeze(session, planned[0].day, papers, now)
+        told = news.untold(session, [each for each in by_reader if each], now)
         for subscriber in subscribers:
             if on_schedule and not _advance(session, subscriber, now):
                 continue  # another process was faster
             if subscriber.id in by_reader:
-                _insert(session, by_reader[subscriber.id], now)
+                _insert(session, by_reader[subscriber.id], told.get(subscriber.id or 0, []), now)
+
+
+def _unmerged(session: Session, planned: Sequence[Plan]) -> list[Plan]:
+    """The plans without papers that were merged since they were made, and were sent under the
+    other name or come with the next digest under it."""
+    papers = {pick.paper_id for each in planned for pick in each.picks}
+    pairs: list[tuple[int | None, int | None]] = []
+    for some in _blocks(sorted(papers)):
+        other = or_(col(Paper.id).in_(some), col(Paper.merged_into).in_(some))
+        merged = select(Paper.id, Paper.merged_into)
+        pairs += session.exec(merged.where(col(Paper.merged_into).is_not(None), other))
+    if not pairs:
+        return list(planned)
+    gone, stays = {pair[0] for pair in pairs}, {pair[1] for pair in pairs}
+    readers = [each.subscriber.id for each in planned]
+    sent = session.exec(
+        select(Pick.subscriber_id, Pick.paper_id).where(
+            col(Pick.subscriber_id).in_(readers), col(Pick.paper_id).in_(stays)
+        )
+    )
+    had = set(sent)
+    left = [
+        [
+            pick
+            for pick in each.picks
+            if pick.paper_id not in gone and (each.subscriber.id, pick.paper_id) not in had
+        ]
+        for each in planned
+    ]
+    return [replace(each, picks=tuple(picks)) for each, picks in zip(planned, left, strict=True)]
 
 
 def _advance(session: Session, subscriber: Subscriber, now: datetime) -> bool:
@@ -179,23 +212,27 @@ def _advance(session: Session, subscriber: Subscriber, now: datetime) -> bool:
     return changed.rowcount == 1
 
 
-def _digest(planned: Plan, now: datetime) -> dict[str, Any]:
+def _digest(planned: Plan, now: datetime, notes: list[dict[str, str]]) -> dict[str, Any]:
     return {
         "subscriber_id": planned.subscriber.id,
         "day": planned.day,
         "since": planned.since,
         "candidates": planned.candidates,
+        "news": notes,
         "created_at": now,
     }
 
 
-def _insert(session: Session, planned: Plan, now: datetime) -> None:
-    kept = insert_new(session, Digest, [_digest(planned, now)], returning=col(Digest.id))
+def _insert(session: Session, planned: Plan, told: news.Untold, now: datetime) -> None:
+    notes, settled = news.notes(told)
+    row = _digest(planned, now, notes)
+    kept = insert_new(session, Digest, [row], returning=col(Digest.id))
     if not kept:  # the day's digest was made meanwhile
         return
     insert_new(
         session, Pick, [pick.model_dump() | {"digest_id": kept[0]} for pick in planned.picks]
     )
+    news.keep_told(session, planned.subscriber.id or 0, settled)
     outbox.enqueue(session, "digest", planned.subscriber.id or 0, now, digest_id=kept[0])
 
 

@@ -46,6 +46,9 @@ def record(
     person = session.get(Subscriber, subscriber_id, with_for_update=True)
     if person is None:
         raise NotFound("there is no such subscriber any more")
+    paper = session.get(Paper, paper_id)
+    if paper is not None and paper.merged_into is not None:  # an old mail's link still names it
+        paper_id = paper.merged_into
     held = session.get(Feedback, (subscriber_id, paper_id))
     if held is not None and held.vote == VOTES[vote]:
         return False

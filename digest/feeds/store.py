@@ -1,18 +1,19 @@
 """A listing becomes rows: one paper per work, one announcement per paper, day and kind."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from datetime import date, datetime
 from itertools import islice
 from typing import Any
 
-import structlog
 from sqlalchemy import Table, bindparam, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session
 
+from digest import news, ties
+from digest.merging import absorb
 from digest.models import metadata
-from digest.papers import Entry, Listing, merge
+from digest.papers import Entry, Listing, best_key, merge
 
 PAPER, ALIAS = metadata.tables["paper"], metadata.tables["paper_alias"]
 ANNOUNCEMENT, UPVOTES = metadata.tables["announcement"], metadata.tables["upvotes"]
@@ -20,8 +21,6 @@ ANNOUNCEMENT, UPVOTES = metadata.tables["announcement"], metadata.tables["upvote
 VOTES_FROM = "huggingface"
 NEWS = ("new", "cross")
 AT_ONCE = 500  # values in one IN list
-
-log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +33,38 @@ class Tally:
     updated: int = 0
     rejected: int = 0
 
+    def __add__(self, other: "Tally") -> "Tally":
+        pairs = zip(astuple(self), astuple(other), strict=True)
+        return Tally(*(ours + theirs for ours, theirs in pairs))
+
 
 @dataclass(slots=True)
 class _Work:
-    """A paper of the listing on its way to the database; `id` is None until it is there."""
+    """A paper of the listing on its way to the database; `id` is None until it is there, `before`
+    is its row as it was; `absorbed` are the ids of rows that turned out to be the same paper."""
 
     id: int | None
     values: dict[str, Any]
+    before: dict[str, Any] | None = None
     changed: bool = False
     entries: list[Entry] = field(default_factory=list)
+    absorbed: list[int] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Known:
+    """The papers that the listing may speak of: by each of their names, and by what marks a work
+    that has no id in common."""
+
+    named: dict[str, _Work]
+    marked: dict[str, list[_Work]] = field(default_factory=dict)
+
+    def replace(self, gone: _Work, by: _Work) -> None:
+        for name, work in self.named.items():
+            if work is gone:
+                self.named[name] = by
+        for works in self.marked.values():
+            works[:] = [work for work in works if work is not gone]
 
 
 def store(
@@ -57,19 +79,22 @@ def store(
 
     Votes are kept as the count of `votes_day`, else of `now`'s day in UTC.
     """
-    known = _known(session, {name for entry in listing.entries for name in _names(entry)})
-    aliased = set(known)
-    works: dict[int, _Work] = {}
+    known = _known(session, listing.entries)
+    aliased = set(known.named)
     for entry in listing.entries:
-        work = _entered(entry, known, now)
-        works[id(work)] = work
-    new = [work for work in works.values() if work.id is None]
-    updated = [work for work in works.values() if work.id is not None and work.changed]
+        _enter(entry, known, now)
+    works = [work for work in _distinct(known.named.values()) if work.entries]
+    new = [work for work in works if work.id is None]
+    updated = [work for work in works if work.id is not None and work.changed]
+    news.record(session, [_change(work) for work in updated], now)
+    for work in updated:
+        for gone in work.absorbed:
+            absorb(session, work.id or 0, gone, now)
     _insert_papers(session, new)
     _update_papers(session, updated, now)
-    _insert_aliases(session, known, aliased)
-    _insert_announcements(session, list(works.values()), feed_id, now)
-    _insert_votes(session, works.values(), votes_day or now.date())
+    _insert_aliases(session, known.named, aliased)
+    _insert_announcements(session, works, feed_id, now)
+    _insert_votes(session, works, votes_day or now.date())
     rejected = len(listing.rejected)
     return Tally(len(listing.entries) + rejected, len(new), len(updated), rejected)
 
@@ -78,40 +103,132 @@ def _names(entry: Entry) -> tuple[str, ...]:
     return (entry.key, *entry.aliases)
 
 
-def _known(session: Session, names: Iterable[str]) -> dict[str, _Work]:
-    """The stored papers that any of `names` stands for, under each of those names."""
+def _known(session: Session, entries: Sequence[Entry]) -> _Known:
+    """The stored papers that the entries may be of."""
+    names = {name for entry in entries for name in _names(entry)}
+    marks = {mark for entry in entries if (mark := ties.mark(entry.title, entry.authors))}
     stands_for: dict[str, int] = {}
     for some in _chunks(names):
         keys = select(PAPER.c.key, PAPER.c.id).where(PAPER.c.key.in_(some))
         aliases = select(ALIAS.c.alias, ALIAS.c.paper_id).where(ALIAS.c.alias.in_(some))
         for query in (aliases, keys):
             stands_for.update((name, paper_id) for name, paper_id in session.execute(query))
+    ids = set(stands_for.values())
+    for some in _chunks(marks):
+        ids |= set(session.scalars(select(PAPER.c.id).where(PAPER.c.fingerprint.in_(some))))
     works: dict[int, _Work] = {}
-    for some_ids in _chunks(set(stands_for.values())):
+    for some_ids in _chunks(ids):
         for row in session.execute(select(PAPER).where(PAPER.c.id.in_(some_ids))).mappings():
-            works[row["id"]] = _Work(row["id"], dict(row))
-    return {name: works[paper_id] for name, paper_id in stands_for.items()}
+            works[row["id"]] = _Work(row["id"], dict(row), dict(row))
+    known = _Known({name: works[paper_id] for name, paper_id in stands_for.items()})
+    for work in works.values():
+        if work.values["fingerprint"]:
+            known.marked.setdefault(work.values["fingerprint"], []).append(work)
+    return known
 
 
-def _entered(entry: Entry, known: dict[str, _Work], now: datetime) -> _Work:
-    """The paper that `entry` is of, the entry merged into it; a new one where none is known."""
-    works = {id(work): work for name in _names(entry) if (work := known.get(name))}
-    if len(works) > 1:
-        log.info("one paper is stored twice", keys=[w.values["key"] for w in works.values()])
-    work = next(iter(works.values()), None)
-    if work is None:
+def _enter(entry: Entry, known: _Known, now: datetime) -> None:
+    """Merges the entry into the paper that it is of; a new one where none is known. Papers that
+    the entry ties together become one."""
+    same = _same(entry, known)
+    if not same:
         work = _Work(None, _fresh(entry, now))
-    elif changes := merge(work.values, entry):
-        known.setdefault(work.values["key"], work)  # an alias, where the key gives way to a better
-        work.values |= changes
-        work.changed = True
+    else:
+        work = min(same, key=_rank)
+        for other in same:
+            if other is not work:
+                _join(work, other, known)
+        if changes := merge(work.values, entry):
+            # the old key is an alias, where it gives way to a better one
+            known.named.setdefault(work.values["key"], work)
+            work.values |= changes
+            work.changed = True
+            _mark(work)
     if entry.kind in NEWS and work.values["announced_day"] is None:
         work.values |= {"announced_day": entry.day, "announced_at": now}
         work.changed = True
     work.entries.append(entry)
     for name in _names(entry):
-        known.setdefault(name, work)
-    return work
+        known.named.setdefault(name, work)
+    if mark := work.values["fingerprint"]:
+        marked = known.marked.setdefault(mark, [])
+        if not any(other is work for other in marked):
+            marked.append(work)
+
+
+def _same(entry: Entry, known: _Known) -> list[_Work]:
+    """The papers that are the entry's: by a name of it, else by its title and authors."""
+    named = [work for name in _names(entry) if (work := known.named.get(name))]
+    mark = ties.mark(entry.title, entry.authors)
+    record = {
+        "key": best_key(_names(entry)),
+        "doi": entry.doi,
+        "authors": entry.authors,
+        "abstract": entry.abstract,
+    }
+    tied = [
+        work
+        for work in known.marked.get(mark or "", ())
+        if ties.same_work(work.values, record)
+        and all(work is other or ties.same_work(work.values, other.values) for other in named)
+    ]
+    return _distinct([*named, *tied])
+
+
+def _distinct(works: Iterable[_Work]) -> list[_Work]:
+    return list({id(work): work for work in works}.values())
+
+
+def _rank(work: _Work) -> tuple[int, float]:
+    """Of rows of one paper, that with the best id stays; then the one stored first."""
+    kind = ("arxiv", "doi", "url").index(work.values["key"].partition(":")[0])
+    return kind, work.id if work.id is not None else float("inf")
+
+
+def _join(work: _Work, gone: _Work, known: _Known) -> None:
+    """Makes `gone` a part of `work`: its text where richer, its ids, its earlier listing day."""
+    old = gone.values
+    known.named.setdefault(old["key"], gone)
+    known.replace(gone, work)
+    work.values |= merge(work.values, _as_entry(old))
+    first = min((row for row in (work.values, old) if row["announced_day"]), default=None, key=_day)
+    if first is not None:
+        work.values |= {name: first[name] for name in ("announced_day", "announced_at")}
+    work.changed = True
+    work.entries += gone.entries
+    work.absorbed += gone.absorbed
+    if gone.id is not None and work.id is None:
+        work.id, work.before = gone.id, gone.before
+    elif gone.id is not None:
+        work.absorbed.append(gone.id)
+    _mark(work)
+
+
+def _change(work: _Work) -> news.Change:
+    """What may be news of the paper. The numbers of two sources' versions cannot be compared."""
+    before = work.before or work.values
+    if work.absorbed:
+        before = before | {"version": work.values["version"]}
+    return news.Change(work.id or 0, before, work.values, tuple(work.absorbed))
+
+
+def _day(row: Mapping[str, Any]) -> date:
+    day: date = row["announced_day"]
+    return day
+
+
+def _as_entry(row: Mapping[str, Any]) -> Entry:
+    same = ("key", "version", "title", "abstract", "url", "pdf_url", "doi", "journal", "licence")
+    return Entry(
+        **{name: row[name] for name in same},
+        authors=tuple(row["authors"]),
+        categories=tuple(row["categories"]),
+        day=row["announced_day"] or date.min,
+    )
+
+
+def _mark(work: _Work) -> None:
+    work.values["fingerprint"] = ties.mark(work.values["title"], work.values["authors"])
 
 
 def _fresh(entry: Entry, now: datetime) -> dict[str, Any]:
@@ -122,6 +239,8 @@ def _fresh(entry: Entry, now: datetime) -> dict[str, Any]:
         "announced_day": None,
         "announced_at": None,
         "updated_at": now,
+        "fingerprint": ties.mark(entry.title, entry.authors),
+        "merged_into": None,
     }
 
 
@@ -146,7 +265,7 @@ def _update_papers(session: Session, works: Sequence[_Work], now: datetime) -> N
         .where(PAPER.c.id == bindparam("of"))
         .values({name: bindparam(f"to_{name}") for name in columns})
     )
-    rows = [work.values | {"updated_at": now} for work in works]
+    rows = [work.values | {"id": work.id, "updated_at": now} for work in works]
     session.execute(
         statement,
         [{"of": row["id"]} | {f"to_{name}": row[name] for name in columns} for row in rows],

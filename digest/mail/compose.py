@@ -7,7 +7,7 @@ from typing import Any
 from sqlmodel import Session, col, select
 
 from digest.mail.links import Bearer, Links
-from digest.mail.render import Card, DigestMail, Item, Trend
+from digest.mail.render import Card, DigestMail, Item, Note, Trend
 from digest.models import Digest, Edition, EditionPaper, Pick, Subscriber
 from digest.settings import Settings
 
@@ -32,7 +32,7 @@ def compose(
         candidates=digest.candidates,
         items=tuple(
             Item(
-                card=Card.from_json(cards[pick.paper_id]),
+                card=Card.from_json(cards[pick.shown_as or pick.paper_id]),
                 up_url=vote(pick.position, "up"),
                 down_url=vote(pick.position, "down"),
                 reason=pick.reason,
@@ -41,6 +41,7 @@ def compose(
             )
             for pick in picks
         ),
+        news=tuple(Note(**note) for note in digest.news),
         trending=tuple(_trend(card) for card in trending),
         why=f"You get this because {subscriber.email} is subscribed to {service(settings)}.",
         preferences_url=links.preferences(bearer),
@@ -59,7 +60,7 @@ def load(
     cards = session.exec(
         select(EditionPaper.paper_id, EditionPaper.card).where(
             EditionPaper.day == digest.day,
-            col(EditionPaper.paper_id).in_([pick.paper_id for pick in picks]),
+            col(EditionPaper.paper_id).in_([pick.shown_as or pick.paper_id for pick in picks]),
         )
     ).all()
     edition = session.get(Edition, digest.day)

@@ -62,6 +62,15 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
+class Note:
+    """What became of a paper that the reader liked, in a `line`."""
+
+    title: str
+    url: str
+    line: str
+
+
+@dataclass(frozen=True, slots=True)
 class Trend:
     """A paper that many look at; `note` says how many."""
 
@@ -87,6 +96,7 @@ class DigestMail:
     preferences_url: str
     unsubscribe_url: str
     view_url: str
+    news: tuple[Note, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +126,9 @@ class _Part:
     html_bytes: int
 
 
+_NOTHING = _Part(pieces.Piece(("",)), pieces.Piece(("",)), 0)
+
+
 @dataclass(frozen=True, slots=True)
 class _Own:
     """What fills a paper's slots in one reader's mail, and which of its sentences is marked; its
@@ -143,7 +156,7 @@ def encode_digest(env: jinja2.Environment, mail: DigestMail) -> Encoded:
         for paper, its in zip(papers, own, strict=True)
     ]
     text = [paper.text.fill(its.text) for paper, its in zip(papers, own, strict=True)]
-    trends = _trending(env, mail.trending)
+    below = [_news(env, mail.news), _trending(env, mail.trending)]
     values = {
         "subject": subject(mail),
         "preheader": preheader(mail),
@@ -155,10 +168,10 @@ def encode_digest(env: jinja2.Environment, mail: DigestMail) -> Encoded:
         "view_url": mail.view_url,
     }
     shown = {name: pieces.encode(str(escape(value))) for name, value in values.items()}
-    shown |= {"picks": b"\r\n".join(html), "trending": trends.html.fill({})}
+    shown |= {"picks": b"\r\n".join(html), "below": b"".join(part.html.fill({}) for part in below)}
     plain = {name: pieces.encode(values[name]) for name in PLAIN}
     plain |= {name: pieces.encode(pieces.wrap(values[name])) for name in WRAPPED}
-    plain |= {"picks": b"".join(text), "trending": trends.text.fill({})}
+    plain |= {"picks": b"".join(text), "below": b"".join(part.text.fill({}) for part in below)}
     frame = _frame(env, mail.service, mail.postal_address, bool(mail.preferences_url))
     return Encoded(values["subject"], frame.html.fill(shown), frame.text.fill(plain))
 
@@ -166,7 +179,9 @@ def encode_digest(env: jinja2.Environment, mail: DigestMail) -> Encoded:
 def public(mail: DigestMail) -> DigestMail:
     """The mail without what only its reader may do or know, for a page that may be passed on."""
     items = tuple(replace(item, up_url="", down_url="") for item in mail.items)
-    return replace(mail, items=items, why="", preferences_url="", unsubscribe_url="", view_url="")
+    return replace(
+        mail, items=items, news=(), why="", preferences_url="", unsubscribe_url="", view_url=""
+    )
 
 
 def subject(mail: DigestMail) -> str:
@@ -247,9 +262,9 @@ def _fits(frame: tuple[int, int], sizes: Iterable[tuple[int, int]]) -> bool:
 def _frame_bytes(env: jinja2.Environment, mail: DigestMail) -> tuple[int, int]:
     """The frame's are those of the mail with a reader's links, so that a page shows as much."""
     frame = _frame(env, mail.service, mail.postal_address, True)
-    trends = _trending(env, mail.trending)
-    wire = frame.html.size + FRAME_TEXT + trends.html.size + trends.text.size
-    return frame.html_bytes + trends.html_bytes, wire
+    below = [_news(env, mail.news), _trending(env, mail.trending)]
+    wire = frame.html.size + FRAME_TEXT + sum(part.html.size + part.text.size for part in below)
+    return frame.html_bytes + sum(part.html_bytes for part in below), wire
 
 
 def _bytes(paper: _Part, own: _Own) -> tuple[int, int]:
@@ -274,10 +289,25 @@ def _paper(
     return _made(env, "paper", shown, level, pieces.slot)
 
 
+@lru_cache(maxsize=256)
+def _news(env: jinja2.Environment, notes: tuple[Note, ...]) -> _Part:
+    if not notes:
+        return _NOTHING
+    shown = [
+        {
+            "title": _squeeze(note.title, 300),
+            "url": _http(note.url),
+            "line": _squeeze(note.line, 160),
+        }
+        for note in notes
+    ]
+    return _made(env, "news", shown)
+
+
 @lru_cache(maxsize=8)
 def _trending(env: jinja2.Environment, trends: tuple[Trend, ...]) -> _Part:
     if not trends:
-        return _Part(pieces.Piece(("",)), pieces.Piece(("",)), 0)
+        return _NOTHING
     shown = [
         {
             "title": _squeeze(trend.title, 300),
@@ -395,7 +425,7 @@ def _bit(env: jinja2.Environment, macro: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=4)
 def _frame(env: jinja2.Environment, service: str, postal_address: str, personal: bool) -> _Part:
-    names = "subject preheader day count why picks trending"
+    names = "subject preheader day count why picks below"
     links = "preferences_url unsubscribe_url view_url"
     values: dict[str, Any] = {name: pieces.slot(name) for name in f"{names} {links}".split()}
     values |= {

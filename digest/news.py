@@ -1,0 +1,119 @@
+"""News of papers that a reader liked: a new version, a journal; each told once, in a digest."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlmodel import Session, col, exists, select
+
+from digest.db import insert_new
+from digest.models import Feedback, Paper, PaperNews, ToldNews
+
+TOLD_WITHIN = timedelta(days=60)
+IN_ONE_MAIL = 5
+_BUNDLE = 500
+
+
+Untold = list[tuple[PaperNews, Paper]]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A stored paper's row before and after; `merged` are the rows that went into it."""
+
+    paper: int
+    before: Mapping[str, Any]
+    after: Mapping[str, Any]
+    merged: tuple[int, ...] = ()
+
+
+def line_of(change: Change) -> dict[str, tuple[int, str]]:
+    """What to tell of a change, by kind: (version, line); empty where there is nothing."""
+    before, after = change.before, change.after
+    told: dict[str, tuple[int, str]] = {}
+    if after["version"] > before["version"]:
+        parts = [name for name in ("title", "abstract") if after[name] != before[name]]
+        what = f"{' and '.join(parts)} changed" if parts else "abstract unchanged"
+        told["version"] = (after["version"], f"v{after['version']}, {what}")
+    if after["journal"] and not before["journal"]:
+        told["published"] = (0, f"now published in {after['journal']}")
+    elif after["doi"] and not before["doi"] and after["key"] != f"doi:{after['doi']}":
+        told["published"] = (0, f"now published, doi:{after['doi']}")
+    return told
+
+
+def record(session: Session, changes: Sequence[Change], now: datetime) -> None:
+    """Keeps what is news for somebody. Who liked a row that is merged into another knows already
+    what the merging adds to the other: such a change is no news."""
+    lines = {change.paper: told for change in changes if (told := line_of(change))}
+    merged = {gone: change.paper for change in changes for gone in change.merged}
+    liked = _liked(session, [*lines, *merged])
+    wanted = (liked & lines.keys()) - {merged[gone] for gone in liked & merged.keys()}
+    rows = [
+        {
+            "paper_id": paper,
+            "kind": kind,
+            "version": version,
+            "line": line,
+            "recorded_at": now,
+        }
+        for paper in sorted(wanted)
+        for kind, (version, line) in lines[paper].items()
+    ]
+    if rows:
+        insert_new(session, PaperNews, rows)
+
+
+def _liked(session: Session, papers: Sequence[int]) -> set[int]:
+    liked: set[int] = set()
+    for start in range(0, len(papers), _BUNDLE):
+        some = col(Feedback.paper_id).in_(papers[start : start + _BUNDLE])
+        liked |= set(session.exec(select(Feedback.paper_id).where(some, Feedback.vote == 1)))
+    return liked
+
+
+def untold(session: Session, subscriber_ids: Sequence[int], now: datetime) -> dict[int, Untold]:
+    """Per reader the news since the reader's like that no digest has told, oldest first."""
+    already = exists().where(
+        col(ToldNews.subscriber_id) == col(Feedback.subscriber_id),
+        col(ToldNews.news_id) == col(PaperNews.id),
+    )
+    found = session.exec(
+        select(Feedback.subscriber_id, PaperNews, Paper)
+        .join(Feedback, col(Feedback.paper_id) == col(PaperNews.paper_id))
+        .join(Paper, col(Paper.id) == col(PaperNews.paper_id))
+        .where(
+            PaperNews.recorded_at > now - TOLD_WITHIN,
+            Feedback.vote == 1,
+            Feedback.voted_at <= PaperNews.recorded_at,
+            col(Feedback.subscriber_id).in_(subscriber_ids),
+            ~already,
+        )
+        .order_by(col(PaperNews.recorded_at), col(PaperNews.id))
+    )
+    news: dict[int, Untold] = {}
+    for subscriber, piece, paper in found:
+        news.setdefault(subscriber, []).append((piece, paper))
+    return news
+
+
+def notes(found: Untold) -> tuple[list[dict[str, str]], list[int]]:
+    """The lines that one mail tells, a paper each, and the ids of the news that it settles."""
+    papers: dict[int, Untold] = {}
+    for piece, paper in found:
+        papers.setdefault(paper.id or 0, []).append((piece, paper))
+    shown = list(papers.values())[:IN_ONE_MAIL]
+    lines = []
+    for pieces in shown:
+        latest = {piece.kind: piece.line for piece, _ in pieces}  # v3 makes v2 old
+        paper = pieces[0][1]
+        lines.append({"title": paper.title, "url": paper.url, "line": "; ".join(latest.values())})
+    return lines, [piece.id or 0 for pieces in shown for piece, _ in pieces]
+
+
+def keep_told(session: Session, subscriber_id: int, news_ids: Sequence[int]) -> None:
+    """Records that the reader has been told."""
+    if news_ids:
+        told = [{"subscriber_id": subscriber_id, "news_id": news} for news in news_ids]
+        insert_new(session, ToldNews, told)
