@@ -168,8 +168,6 @@ def main() -> None:
         with open_app(Settings.model_validate(values), lambda: NOW) as app:
             fill(app, chosen.readers)
             sign = cpu(lambda: key.sign(b"x" * 500, padding.PKCS1v15(), hashes.SHA256()), 500)
-            with app.db.read() as session:
-                sample = Writer(app).make(session, session.get_one(OutboxMessage, 1))
             numbers = iter(range(1, chosen.plain + 1))
             plain = cpu(lambda: plainly(app, next(numbers), pem), chosen.plain)
             clock = time.perf_counter()
@@ -177,7 +175,6 @@ def main() -> None:
             rate = chosen.readers / (time.perf_counter() - clock)
     server.kill()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"message                    {len(sample.content) / 1000:8.1f} kB")
     print(f"one RSA-2048 sign          {sign:8.3f} ms CPU")
     print(f"a digest                   {used:8.3f} ms CPU = {used / sign:.1f} signs")
     print(f"a digest, the plain way    {plain:8.3f} ms CPU = {plain / used:.1f} times as much")

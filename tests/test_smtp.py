@@ -96,7 +96,7 @@ def send(smtp, *recipients, marks=None):
                     "digest@digest.test",
                     recipient,
                     MAIL,
-                    lambda r=recipient: marks.append(r) if marks is not None else None,
+                    lambda r=recipient: marks is None or not marks.append(r),
                 )
                 for recipient in recipients
             ]

@@ -1,10 +1,13 @@
 """From the rows of a digest to what its mail shows; the mail, the preview and the page share it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
 from email.utils import parseaddr
+from itertools import groupby
 from typing import Any
 
-from sqlmodel import Session, col, select
+from sqlalchemy import func, select
+from sqlmodel import Session, col
 
 from digest.mail.links import Bearer, Links
 from digest.mail.render import Card, DigestMail, Item, Note, Trend
@@ -16,7 +19,7 @@ def compose(
     subscriber: Subscriber,
     digest: Digest,
     picks: Sequence[Pick],
-    cards: Mapping[int, Mapping[str, Any]],
+    cards: Mapping[int, Card],
     trending: Sequence[Mapping[str, Any]],
     settings: Settings,
     links: Links,
@@ -32,7 +35,7 @@ def compose(
         candidates=digest.candidates,
         items=tuple(
             Item(
-                card=Card.from_json(cards[pick.shown_as or pick.paper_id]),
+                card=cards[pick.paper_id],
                 up_url=vote(pick.position, "up"),
                 down_url=vote(pick.position, "down"),
                 reason=pick.reason,
@@ -50,22 +53,60 @@ def compose(
     )
 
 
+class Editions:
+    """The frozen parts of the days that mails are made of; each is read once."""
+
+    def __init__(self) -> None:
+        self._cards: dict[date, dict[int, Card]] = {}
+        self._trending: dict[date, list[Any]] = {}
+
+    def read(self, session: Session, day: date, papers: Iterable[int]) -> None:
+        cards = self._cards.setdefault(day, {})
+        if day not in self._trending:
+            edition = session.get(Edition, day)
+            self._trending[day] = edition.trending if edition is not None else []
+        if missing := set(papers) - cards.keys():
+            found = select(col(EditionPaper.paper_id), col(EditionPaper.card)).where(
+                col(EditionPaper.day) == day, col(EditionPaper.paper_id).in_(missing)
+            )
+            for paper, card in session.execute(found):
+                cards[paper] = Card.from_json(card)
+
+    def cards(self, day: date) -> Mapping[int, Card]:
+        return self._cards[day]
+
+    def trending(self, day: date) -> Sequence[Mapping[str, Any]]:
+        return self._trending[day]
+
+
 def load(
     session: Session, subscriber: Subscriber, digest: Digest, settings: Settings, links: Links
 ) -> DigestMail:
     """The mail of a kept digest, made from its picks and the day's frozen parts."""
-    picks = session.exec(
-        select(Pick).where(Pick.digest_id == digest.id).order_by(col(Pick.position))
-    ).all()
-    cards = session.exec(
-        select(EditionPaper.paper_id, EditionPaper.card).where(
-            EditionPaper.day == digest.day,
-            col(EditionPaper.paper_id).in_([pick.shown_as or pick.paper_id for pick in picks]),
+    picks = picks_of(session, [digest.id or 0]).get(digest.id or 0, [])
+    editions = Editions()
+    editions.read(session, digest.day, (pick.paper_id for pick in picks))
+    cards, trending = editions.cards(digest.day), editions.trending(digest.day)
+    return compose(subscriber, digest, picks, cards, trending, settings, links)
+
+
+def picks_of(session: Session, digests: Sequence[int]) -> dict[int, list[Any]]:
+    """The picks of each digest, in their order, with what a mail shows of them."""
+    shown = select(
+        col(Pick.digest_id),
+        col(Pick.position),
+        # After a merge, the card is still the one of the row that was picked.
+        func.coalesce(Pick.shown_as, Pick.paper_id).label("paper_id"),
+        col(Pick.reason),
+        col(Pick.sentence),
+        col(Pick.exploring),
+    )
+    rows = session.execute(
+        shown.where(col(Pick.digest_id).in_(digests)).order_by(
+            col(Pick.digest_id), col(Pick.position)
         )
-    ).all()
-    edition = session.get(Edition, digest.day)
-    trending = edition.trending if edition is not None else []
-    return compose(subscriber, digest, picks, dict(cards), trending, settings, links)
+    )
+    return {digest: list(picks) for digest, picks in groupby(rows, key=lambda row: row.digest_id)}
 
 
 def service(settings: Settings) -> str:

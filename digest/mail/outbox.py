@@ -96,7 +96,7 @@ async def _hand_over(writer: Writer, recipient: str, raw: bytes) -> list[str]:
     connection = Connection(writer.app.settings.smtp)
     try:
         greeting = await connection.open()
-        outcome = await connection.send(writer.sender, recipient, raw, lambda: None)
+        outcome = await connection.send(writer.sender, recipient, raw, lambda: True)
     finally:
         await connection.close()
     if outcome.kind != "accepted":

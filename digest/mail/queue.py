@@ -1,18 +1,77 @@
-"""The rows of the outbox: which message is next, who has it, and what became of it."""
+"""The rows of the outbox: which messages are next, who has them, and what became of each.
 
+Every step of a message is one conditional update: it is recorded only while the message is still
+leased to the process that takes the step, so that two processes never send the same one.
+"""
+
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, func, or_, update
-from sqlmodel import Session, col, select
+from sqlalchemy import ColumnElement, Connection, bindparam, func, or_, select, update
+from sqlmodel import Session, col
 
-from digest.models import OutboxMessage
+from digest.models import OutboxMessage, Subscriber, Suppression
 
 OPEN = ("queued", "deferred")
 LEASE = timedelta(minutes=30)  # longer than the slowest server may take for one message
 UNANSWERED_TWICE = (
     "handed over twice without an answer: it may have arrived twice, once or not at all"
 )
+
+
+class Waiting(NamedTuple):
+    """A message that this process may send."""
+
+    id: int
+    kind: str
+    subscriber_id: int
+    digest_id: int | None
+    priority: int
+    due_at: datetime
+    created_at: datetime
+    tries: int
+    in_doubt: bool
+
+
+class Seen(NamedTuple):
+    """What a mail was made from; it goes only while this still holds."""
+
+    status: str
+    email: str
+    link_epoch: int
+    address_hashes: Sequence[str]
+    harmless: str  # the reason of a suppression that does not stop this kind of mail
+
+
+_COLUMNS = [col(getattr(OutboxMessage, name)) for name in Waiting._fields]
+_ORDER = (col(OutboxMessage.priority), col(OutboxMessage.due_at), col(OutboxMessage.id))
+_MINE = (
+    col(OutboxMessage.id) == bindparam("key"),
+    col(OutboxMessage.leased_by) == bindparam("worker"),
+)
+_OUTBOX = update(OutboxMessage.__table__)  # type: ignore[attr-defined]
+_BEGIN = (
+    _OUTBOX.where(*_MINE, col(OutboxMessage.status).in_((*OPEN, "sending")))
+    .where(
+        select(Subscriber.id)  # type: ignore[call-overload]
+        .where(
+            Subscriber.id == bindparam("reader"),
+            Subscriber.status == bindparam("reader_status"),
+            Subscriber.email == bindparam("reader_email"),
+            Subscriber.link_epoch == bindparam("reader_epoch"),
+        )
+        .exists(),
+        ~select(Suppression.reason)  # type: ignore[call-overload]
+        .where(
+            col(Suppression.address_hash).in_(bindparam("hashes", expanding=True)),
+            Suppression.reason != bindparam("harmless"),
+        )
+        .exists(),
+    )
+    .values(status="sending", leased_until=bindparam("until"))
+)
+_SETTLE = _OUTBOX.where(*_MINE, col(OutboxMessage.status).in_((*OPEN, "sending")))
 
 
 def recover(session: Session, now: datetime, *, alone: bool) -> tuple[int, int]:
@@ -34,25 +93,82 @@ def recover(session: Session, now: datetime, *, alone: bool) -> tuple[int, int]:
     return again, failed
 
 
-def claim(
-    session: Session, now: datetime, worker: str, only: int | None = None
-) -> OutboxMessage | None:
-    """Leases the most urgent message that is due; None where nothing is."""
+def lease(
+    connection: Connection,
+    now: datetime,
+    worker: str,
+    count: int,
+    *,
+    only: int | None = None,
+    before: int | None = None,
+) -> list[Waiting]:
+    """Leases up to `count` messages that are due, the most urgent first; `only`: of this
+    subscriber, `before`: of a more urgent priority than this one."""
+    urgent = [] if before is None else [col(OutboxMessage.priority) < before]
     found = [
-        message
+        Waiting._make(row)
         for status in OPEN
-        for message in session.exec(
-            select(OutboxMessage)
-            .where(col(OutboxMessage.status) == status, *_due(now, only))
-            .order_by(col(OutboxMessage.priority), col(OutboxMessage.due_at), col(OutboxMessage.id))
-            .limit(1)
+        for row in connection.execute(
+            select(*_COLUMNS)
+            .where(col(OutboxMessage.status) == status, *urgent, *_due(now, only))
+            .order_by(*_ORDER)
+            .limit(count)
+            .with_for_update(skip_locked=True)
         )
     ]
-    if not found:
-        return None
-    message = min(found, key=lambda row: (row.priority, row.due_at, row.id))
-    message.leased_by, message.leased_until = worker, now + LEASE
-    return message
+    found = sorted(found, key=lambda row: (row.priority, row.due_at, row.id))[:count]
+    if found:
+        chosen = col(OutboxMessage.id).in_([row.id for row in found])
+        connection.execute(_OUTBOX.where(chosen).values(leased_by=worker, leased_until=now + LEASE))
+    return found
+
+
+def begin(connection: Connection, message: Waiting, worker: str, seen: Seen, now: datetime) -> bool:
+    """Marks the message as being sent, right before its DATA. False where it may not go: it was
+    cancelled, another process has it, or its reader is not as the mail was made for."""
+    done = connection.execute(
+        _BEGIN,
+        {
+            "key": message.id,
+            "worker": worker,
+            "until": now + LEASE,
+            "reader": message.subscriber_id,
+            "reader_status": seen.status,
+            "reader_email": seen.email,
+            "reader_epoch": seen.link_epoch,
+            "hashes": list(seen.address_hashes),
+            "harmless": seen.harmless,
+        },
+    )
+    return done.rowcount == 1
+
+
+def settle(connection: Connection, message: Waiting, worker: str, **values: Any) -> bool:
+    """Records what became of a message and ends its lease. False where it is no longer ours."""
+    freed = {"leased_by": None, "leased_until": None} | values
+    done = connection.execute(_SETTLE.values(freed), {"key": message.id, "worker": worker})
+    return done.rowcount == 1
+
+
+def release(connection: Connection, messages: Iterable[Waiting], worker: str) -> None:
+    """Gives back what was leased and not begun."""
+    chosen = col(OutboxMessage.id).in_([message.id for message in messages])
+    mine = col(OutboxMessage.leased_by) == worker
+    connection.execute(
+        _OUTBOX.where(chosen, mine, col(OutboxMessage.status).in_(OPEN)).values(
+            leased_by=None, leased_until=None
+        )
+    )
+
+
+def standing(session: Session, message: Waiting) -> tuple[str, str | None]:
+    """The message's status and who has it; "gone" where the reader was erased meanwhile."""
+    found = session.execute(
+        select(col(OutboxMessage.status), col(OutboxMessage.leased_by)).where(
+            col(OutboxMessage.id) == message.id
+        )
+    ).first()
+    return (found.status, found.leased_by) if found is not None else ("gone", None)
 
 
 def due(session: Session, now: datetime, only: int | None = None) -> int:
@@ -64,12 +180,7 @@ def due(session: Session, now: datetime, only: int | None = None) -> int:
         ),
         *_only(only),
     )
-    return session.exec(waiting).one()
-
-
-def mark(session: Session, message: OutboxMessage, **values: Any) -> None:
-    """Records a step of a message that this process has claimed."""
-    _count(session, col(OutboxMessage.id) == message.id, **values)
+    return int(session.execute(waiting).scalar_one())
 
 
 def _due(now: datetime, only: int | None) -> list[ColumnElement[bool]]:
@@ -86,4 +197,4 @@ def _expired(now: datetime) -> ColumnElement[bool]:
 
 
 def _count(session: Session, which: ColumnElement[bool], **values: Any) -> int:
-    return session.exec(update(OutboxMessage).where(which).values(**values)).rowcount
+    return int(session.exec(update(OutboxMessage).where(which).values(**values)).rowcount)

@@ -2,19 +2,27 @@
 
 import asyncio
 import random
-from collections import Counter
+import secrets
+import time
+from collections import Counter, deque
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 
 import structlog
 
 from digest.app import App
 from digest.errors import MailError
-from digest.mail import queue
+from digest.mail import bounces, drafts, queue
+from digest.mail.compose import Editions
+from digest.mail.drafts import Draft, Unwanted
+from digest.mail.pace import Pace
+from digest.mail.queue import Waiting
 from digest.mail.smtp import Connection, Outcome, Unreachable
-from digest.mail.writer import Ready, Unwanted, Writer
-from digest.models import OutboxMessage
+from digest.mail.writer import Ready, Writer
 
+BATCH = 50  # messages that are read together
+LOOK = 1.0  # seconds between looks for mail that overtakes what is left of a batch
 WAITS = (5, 15, 30, 60, 120)  # minutes after the first refusal for now, the second, …
 GIVE_UP = timedelta(hours=20)  # then the next digest is about to come
 
@@ -40,6 +48,14 @@ class Run:
         self._writer = Writer(app)
         self._stop = stop
         self._failed = False
+        self._lease = secrets.token_hex(8)
+        self._editions = Editions()
+        self._pace = Pace(app.settings.smtp.per_minute)
+        self._drafts: deque[Draft | Unwanted] = deque()
+        self._looked = 0.0
+        self._busy = 0
+        self._settled = asyncio.Event()
+        self._kept_back: set[int] = set()
 
     async def all(self) -> None:
         """Sends all that is due. Raises MailError where the server refuses us as a whole, or
@@ -47,8 +63,11 @@ class Run:
         self._recover()
         with self._app.db.read() as session:
             self._total = queue.due(session, self._app.now(), self._only)
-        numbers = range(self._app.settings.smtp.connections)
-        ends = await asyncio.gather(*map(self._work, numbers), return_exceptions=True)
+        workers = [self._work() for _ in range(self._app.settings.smtp.connections)]
+        try:
+            ends = await asyncio.gather(*workers, return_exceptions=True)
+        finally:
+            self._give_back([draft.message for draft in self._drafts])
         failures = [end for end in ends if isinstance(end, BaseException)]
         fatal = [end for end in failures if not isinstance(end, Unreachable)]
         if fatal:
@@ -69,11 +88,17 @@ class Run:
         with self._app.db.read() as session:
             return queue.due(session, self._app.now(), self._only)
 
-    async def _work(self, number: int) -> None:
+    async def _work(self) -> None:
+        """One connection's: takes message after message, as long as any is left or on its way."""
         connection = Connection(self._app.settings.smtp)
         try:
-            while not self._ends() and (message := self._claim(number)) is not None:
-                await self._settle(connection, message)
+            while not self._ends():
+                if (draft := self._next()) is not None:
+                    await self._settle(connection, draft)
+                elif self._busy or self._drafts:
+                    await self._rest()
+                else:
+                    return
         except Unreachable:
             raise  # the other connections may go on
         except BaseException:
@@ -85,51 +110,106 @@ class Run:
     def _ends(self) -> bool:
         return self._failed or self._stop()
 
-    def _claim(self, number: int) -> OutboxMessage | None:
-        with self._app.db.write() as session:
-            return queue.claim(session, self._app.now(), f"connection {number}", self._only)
+    def _next(self) -> Draft | Unwanted | None:
+        """The next message; None where there is none, or where it is not yet its turn."""
+        now = time.monotonic()
+        if not self._drafts:
+            self._drafts.extend(self._read(self._claim()))
+            self._looked = now
+        elif now - self._looked >= LOOK:
+            urgent = self._claim(before=self._drafts[0].message.priority)
+            self._drafts.extendleft(reversed(self._read(urgent)))
+            self._looked = now
+        if not self._drafts or self._pace.wait(now):
+            return None
+        self._pace.take(now)
+        return self._drafts.popleft()
 
-    async def _settle(self, connection: Connection, message: OutboxMessage) -> None:
-        made = self._make(message)
-        if isinstance(made, Unwanted):
-            self._record(message, made.status, response=made.why)
-        elif made is None:
-            self._defer(message, "this mail could not be made: the log says why")
-        else:
-            outcome = await self._hand_over(connection, message, made)
-            self._learn(message, outcome)
+    def _claim(self, before: int | None = None) -> list[Waiting]:
+        now = self._app.now()
+        with self._app.db.connect() as connection:
+            return queue.lease(connection, now, self._lease, BATCH, only=self._only, before=before)
+
+    def _read(self, messages: list[Waiting]) -> list[Draft | Unwanted]:
+        if not messages:
+            return []
+        with self._app.db.read() as session:
+            return drafts.read(session, messages, self._editions, self._app.tokens)
+
+    async def _rest(self) -> None:
+        """Until a message is settled, its turn has come, or it is time for another look."""
+        self._settled.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(min(LOOK, self._pace.wait(time.monotonic()) or LOOK)):
+                await self._settled.wait()
+
+    async def _settle(self, connection: Connection, draft: Draft | Unwanted) -> None:
+        self._busy += 1
+        try:
+            if isinstance(draft, Unwanted):
+                self._record(draft.message, draft.status, response=draft.why)
+            elif (made := self._make(draft)) is None:
+                self._defer(draft.message, "this mail could not be made: the log says why")
+            else:
+                self._learn(draft.message, await self._hand_over(connection, draft, made))
+        finally:
+            self._busy -= 1
+            self._settled.set()
         if self._progress is not None:
             done = sum(self.counts[name] for name in ("sent", "failed", "deferred", "cancelled"))
             self._progress(done, max(done, self._total))
 
-    def _make(self, message: OutboxMessage) -> Ready | Unwanted | None:
-        with self._app.db.read() as session:
-            try:
-                return self._writer.make(session, message)
-            except Exception:  # one mail that cannot be made must not hold up all others
-                log.exception("a mail could not be made", message=message.id)
-                return None
+    def _make(self, draft: Draft) -> Ready | None:
+        try:
+            return self._writer.make(draft, self._editions)
+        except Exception:  # one mail that cannot be made must not hold up all others
+            log.exception("a mail could not be made", message=draft.message.id)
+            return None
 
-    async def _hand_over(
-        self, connection: Connection, message: OutboxMessage, ready: Ready
-    ) -> Outcome:
-        def before_data() -> None:
-            self._mark(message, status="sending")
+    async def _hand_over(self, connection: Connection, draft: Draft, ready: Ready) -> Outcome:
+        def before_data() -> bool:
+            with self._app.db.connect() as rows:
+                return queue.begin(rows, draft.message, self._lease, draft.seen, self._app.now())
 
         try:
             return await connection.send(
-                self._writer.sender, ready.recipient, ready.content, before_data
+                ready.return_path, ready.recipient, ready.content, before_data
             )
         except MailError:  # nothing was handed over, and the address has no part in it
-            self._mark(message, leased_by=None, leased_until=None)
+            self._give_back([draft.message])
             raise
 
-    def _learn(self, message: OutboxMessage, outcome: Outcome) -> None:
+    def _reconsider(self, message: Waiting) -> None:
+        """What kept the message back has changed since it was read: who left, or went elsewhere."""
+        with self._app.db.read() as session:
+            status, holder = queue.standing(session, message)
+        if status in ("cancelled", "gone"):
+            self.counts["cancelled"] += 1
+        elif holder != self._lease:
+            log.warning("a message went to another process", message=message.id)
+        elif message.id in self._kept_back:
+            self._defer(message, "its reader's settings kept changing while it was to be sent")
+        else:
+            self._kept_back.add(message.id)
+            self._drafts.extendleft(self._read([message]))
+
+    def _give_back(self, messages: list[Waiting]) -> None:
+        if messages:
+            with self._app.db.connect() as connection:
+                queue.release(connection, messages, self._lease)
+
+    def _learn(self, message: Waiting, outcome: Outcome) -> None:
+        if outcome.slow:
+            self._pace.refused(time.monotonic())
         match outcome.kind:
+            case "withheld":
+                self._reconsider(message)
             case "accepted":
+                self._pace.accepted()
                 self._record(message, "sent", response=outcome.reply, sent_at=self._app.now())
             case "permanent":
                 self._record(message, "failed", response=outcome.reply)
+                bounces.refused(self._app, message.subscriber_id, message.id, outcome.reply)
             case "unanswered":
                 self.counts["in_doubt"] += 1
                 if message.in_doubt:
@@ -139,7 +219,7 @@ class Run:
             case "temporary" | "lost":
                 self._defer(message, outcome.reply)
 
-    def _defer(self, message: OutboxMessage, reply: str, *, in_doubt: bool = False) -> None:
+    def _defer(self, message: Waiting, reply: str, *, in_doubt: bool = False) -> None:
         minutes = WAITS[min(message.tries, len(WAITS) - 1)] * random.uniform(1, 1.2)  # noqa: S311
         due_at = self._app.now() + timedelta(minutes=minutes)
         doubt = message.in_doubt or in_doubt
@@ -147,20 +227,15 @@ class Run:
             self._record(
                 message, "failed", response=f"given up after a day: {reply}", in_doubt=doubt
             )
+            bounces.refused(self._app, message.subscriber_id, message.id, reply)
         else:
             self._record(message, "deferred", response=reply, due_at=due_at, in_doubt=doubt)
 
-    def _record(self, message: OutboxMessage, status: str, **values: object) -> None:
+    def _record(self, message: Waiting, status: str, **values: object) -> None:
         self.counts[status] += 1
-        self._mark(
-            message,
-            status=status,
-            tries=message.tries + 1,
-            leased_by=None,
-            leased_until=None,
-            **values,
-        )
-
-    def _mark(self, message: OutboxMessage, **values: object) -> None:
-        with self._app.db.write() as session:
-            queue.mark(session, message, **values)
+        with self._app.db.connect() as connection:
+            ours = queue.settle(
+                connection, message, self._lease, status=status, tries=message.tries + 1, **values
+            )
+        if not ours:
+            log.warning("a message was taken over by another process", message=message.id)

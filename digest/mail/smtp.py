@@ -24,12 +24,14 @@ class Unreachable(MailError):
 class Outcome:
     """What became of a message, and what the server said, its last answer last.
 
-    lost: the connection broke before DATA; unanswered: it broke or fell silent after, so that
-    nobody knows whether the message was taken.
+    withheld: `before_data` said no; lost: the connection broke before DATA; unanswered: it broke
+    or fell silent after, so that nobody knows whether the message was taken. `slow`: the server
+    wants nothing more from us just now, whatever the message.
     """
 
-    kind: Literal["accepted", "temporary", "permanent", "lost", "unanswered"]
+    kind: Literal["accepted", "temporary", "permanent", "withheld", "lost", "unanswered"]
     answers: tuple[str, ...]
+    slow: bool = False
 
     @property
     def reply(self) -> str:
@@ -71,17 +73,19 @@ class Connection:
         return [_line(greeting)]
 
     async def send(
-        self, sender: str, recipient: str, content: bytes, before_data: Callable[[], None]
+        self, sender: str, recipient: str, content: bytes, before_data: Callable[[], bool]
     ) -> Outcome:
-        """Hands one message over; `before_data` is called when the server has taken the recipient
-        and the message itself comes next.
+        """Hands one message over, whose lines end in CRLF. `before_data` is called when the server
+        has taken the recipient and the message itself comes next; False keeps it back.
 
-        A connection that the server closed between two messages is opened again. Raises
-        Unreachable, or MailError where the server refuses us and not the recipient.
+        Where the server closes a connection between two messages, or takes no more over it, another
+        one is opened. Raises Unreachable, or MailError where the server refuses us and not the
+        recipient.
         """
         worn = self._carried > 0
         outcome = await self._send(sender, recipient, content, before_data)
-        if outcome.kind == "lost" and worn:
+        if worn and (outcome.kind == "lost" or outcome.slow):
+            await self.close()
             outcome = await self._send(sender, recipient, content, before_data)
         return outcome
 
@@ -95,7 +99,7 @@ class Connection:
             client.close()  # all messages are settled; a goodbye without answer changes nothing
 
     async def _send(
-        self, sender: str, recipient: str, content: bytes, before_data: Callable[[], None]
+        self, sender: str, recipient: str, content: bytes, before_data: Callable[[], bool]
     ) -> Outcome:
         if self._client is None or not self._client.is_connected:
             await self.open()
@@ -108,49 +112,74 @@ class Connection:
             client.close()
             return Outcome("lost", (*answers, _said(error)))
         if refused is not None:
-            return Outcome(refused, tuple(answers))
-        before_data()
+            return refused
+        if not before_data():
+            return Outcome("withheld", tuple(answers))
         self._carried += 1
         return await self._content(client, content, answers)
 
     async def _envelope(
         self, client: aiosmtplib.SMTP, sender: str, recipient: str, answers: list[str]
-    ) -> Literal["temporary", "permanent", "lost"] | None:
+    ) -> Outcome | None:
+        """The refusal of sender or recipient, or None."""
         if self._unfinished:
             await client.rset()
+        international = not recipient.isascii()
+        if international and not client.supports_extension("smtputf8"):
+            answers.append("553 5.6.7 this mail server takes no address beyond ASCII (SMTPUTF8)")
+            return Outcome("permanent", tuple(answers))
         self._unfinished = True
+        options = ["SMTPUTF8", "BODY=8BITMIME"] if international else []
         try:
-            answers.append(_line(await client.mail(sender)))
-            answers.append(_line(await client.rcpt(recipient)))
+            answers.append(_line(await client.mail(sender, options=options)))
+            answers.append(_line(await client.rcpt(recipient, encoding="utf-8")))
         except (aiosmtplib.SMTPSenderRefused, aiosmtplib.SMTPRecipientRefused) as error:
             answers.append(_said(error))
             if error.code == GOING:
-                return "lost"
+                return Outcome("lost", tuple(answers), slow=True)
             about_us = isinstance(error, aiosmtplib.SMTPSenderRefused)
             if error.code >= 500 and (about_us or error.code in LOGIN_WANTED):
                 raise MailError(
                     f"the mail server refused our sender address or login ({_said(error)}):"
                     " check mail.sender, smtp.username and smtp.password"
                 ) from error
-            return "permanent" if error.code >= 500 else "temporary"
+            kind: Literal["permanent", "temporary"]
+            kind = "permanent" if error.code >= 500 else "temporary"
+            return Outcome(kind, tuple(answers), slow=about_us)
         return None
 
     async def _content(
         self, client: aiosmtplib.SMTP, content: bytes, answers: list[str]
     ) -> Outcome:
+        kind: Literal["permanent", "temporary", "lost", "unanswered"] = "lost"
         try:
-            answer = await client.data(content, timeout=LAST_ANSWER * self._smtp.timeout)
-        except aiosmtplib.SMTPDataError as error:
-            if error.code == GOING:
-                client.close()
-            kind: Literal["permanent", "temporary"]
-            kind = "permanent" if error.code >= 500 else "temporary"
-            return Outcome(kind, (*answers, _said(error)))
+            answer = await client.execute_command(b"DATA")
+            if answer.code == 354:
+                kind = "unanswered"
+                answer = await self._lines(client, content)
         except (aiosmtplib.SMTPException, OSError) as error:
             client.close()
-            return Outcome("unanswered", (*answers, _said(error)))
-        self._unfinished = False
-        return Outcome("accepted", (*answers, _line(answer)))
+            return Outcome(kind, (*answers, _said(error)))
+        answers.append(_line(answer))
+        if answer.code == 250:
+            self._unfinished = False
+            return Outcome("accepted", tuple(answers))
+        if answer.code == GOING:
+            client.close()
+        kind = "permanent" if answer.code >= 500 else "temporary"
+        return Outcome(kind, tuple(answers), slow=answer.code == GOING)
+
+    async def _lines(self, client: aiosmtplib.SMTP, content: bytes) -> aiosmtplib.SMTPResponse:
+        """Sends the message itself. `client.data` would look at each of its bytes twice more for
+        line ends, which are right already."""
+        protocol = client.protocol
+        if protocol is None:
+            raise aiosmtplib.SMTPServerDisconnected("the connection is gone")
+        stuffed = content.replace(b"\r\n.", b"\r\n..")
+        dot = b"." if content.startswith(b".") else b""
+        end = b".\r\n" if content.endswith(b"\r\n") else b"\r\n.\r\n"
+        protocol.write(b"".join((dot, stuffed, end)))
+        return await protocol.read_response(timeout=LAST_ANSWER * self._smtp.timeout)
 
 
 def _tls_context(smtp: Smtp) -> ssl.SSLContext | None:

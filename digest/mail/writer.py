@@ -3,40 +3,27 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import parseaddr
-from typing import Literal
-
-from sqlmodel import Session
 
 from digest.app import App
 from digest.errors import SettingsError
 from digest.mail import letters
-from digest.mail.compose import load, service
+from digest.mail.compose import Editions, compose, service
 from digest.mail.dkim import Signer, load_key
+from digest.mail.drafts import Draft
 from digest.mail.links import Bearer, Links
-from digest.mail.message import build, wire_address
-from digest.mail.render import Rendered, render_digest
-from digest.models import Digest, OutboxMessage, Subscriber
+from digest.mail.message import build, mail_address, wire_address
+from digest.mail.render import Encoded, Rendered, encode_digest
 from digest.settings import Mail
 from digest.tokens import LIFETIME, Purpose
-
-# A subscriber of which status may get which mail.
-WELCOME = {"digest": ("active",), "confirm": ("pending",), "link": ("active", "paused")}
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """A message as it goes out, and to which address."""
+    """A message as it goes out, to which address, and where it comes back to if it bounces."""
 
     recipient: str
     content: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Unwanted:
-    """A message that is not sent after all, and why."""
-
-    status: Literal["cancelled", "failed"]
-    why: str
+    return_path: str
 
 
 class Writer:
@@ -54,44 +41,43 @@ class Writer:
         self.service = service(app.settings)
         self.sender = _plain("mail.sender", mail.sender)
         self._reply_to = _plain("mail.reply_to", mail.reply_to) if mail.reply_to else ""
+        self._bounce_address = (
+            _plain("mail.bounce_address", mail.bounce_address) if mail.bounce_address else ""
+        )
         self._signer = _signer(mail)
 
-    def make(self, session: Session, message: OutboxMessage) -> Ready | Unwanted:
-        """Reads subscriber and suppression anew: what changed since the mail was queued counts."""
-        subscriber = session.get(Subscriber, message.subscriber_id)
-        if subscriber is None or subscriber.status not in WELCOME[message.kind]:
-            status = subscriber.status if subscriber is not None else "gone"
-            return Unwanted("cancelled", f"the subscriber is {status}")
-        reason = self._suppressed(session, subscriber)
-        if reason is not None and (reason, message.kind) != ("erased", "confirm"):
-            return Unwanted("cancelled", f"the address is suppressed: {reason}")
-        recipient = wire_address(subscriber.email)
-        if recipient is None:
-            return Unwanted("failed", "the address has characters that mail servers do not take")
-        rendered = self._rendered(session, message, subscriber)
-        bearer = Bearer(message.subscriber_id, subscriber.link_epoch, message.created_at)
+    def make(self, draft: Draft, editions: Editions) -> Ready:
+        """The message of a draft; the same bytes for the same rows."""
+        message, reader = draft.message, draft.reader
+        recipient = mail_address(reader.email)
+        assert recipient is not None
+        mark = self.app.tokens.mark(message.subscriber_id, message.id)
+        bearer = Bearer(message.subscriber_id, reader.link_epoch, message.created_at)
         content = self.message(
-            rendered,
+            self._rendered(draft, bearer, editions),
             kind=message.kind,
             # A name that came with an unconfirmed request may be anything.
-            to=("" if message.kind == "confirm" else subscriber.name, recipient),
+            to=("" if message.kind == "confirm" else reader.name, recipient),
             at=message.created_at,
-            number=message.id or 0,
+            number=message.id,
+            mark=mark,
             one_click=self.links.one_click(bearer) if message.kind == "digest" else "",
         )
-        return Ready(recipient, content)
+        return Ready(recipient, content, self.return_path(mark))
 
     def message(
         self,
-        rendered: Rendered,
+        rendered: Rendered | Encoded,
         *,
         kind: str,
         to: tuple[str, str],
         at: datetime,
         number: int,
+        mark: str = "",
         one_click: str = "",
     ) -> bytes:
-        """`at` is when the mail was made, `number` its id in the outbox: both name it for good."""
+        """`at` is when the mail was made, `number` its id in the outbox: both name it for good.
+        `mark` stands for the number and says in a bounce whose mail it was."""
         domain = self.sender.rpartition("@")[2]
         return build(
             rendered,
@@ -99,11 +85,16 @@ class Writer:
             sender=(self.service, self.sender),
             to=to,
             date=at,
-            message_id=f"{number}.{round(at.timestamp() * 1000)}.{kind}@{domain}",
+            message_id=f"{mark or number}.{round(at.timestamp() * 1000)}.{kind}@{domain}",
             reply_to=self._reply_to,
             one_click=one_click,
             signer=self._signer,
         )
+
+    def return_path(self, mark: str) -> str:
+        """The envelope's sender: with an address for bounces, one of this mail's own (VERP)."""
+        local, _, domain = self._bounce_address.rpartition("@")
+        return f"{local}+{mark}@{domain}" if local else self.sender
 
     def test(self) -> Rendered:
         return letters.render_test(
@@ -112,13 +103,8 @@ class Writer:
             postal_address=self.app.settings.mail.postal_address,
         )
 
-    def _rendered(
-        self, session: Session, message: OutboxMessage, subscriber: Subscriber
-    ) -> Rendered:
-        app, bearer = (
-            self.app,
-            Bearer(subscriber.id or 0, subscriber.link_epoch, message.created_at),
-        )
+    def _rendered(self, draft: Draft, bearer: Bearer, editions: Editions) -> Rendered | Encoded:
+        app, message, digest = self.app, draft.message, draft.digest
         postal_address = app.settings.mail.postal_address
         if message.kind == "confirm":
             return letters.render_confirmation(
@@ -137,15 +123,16 @@ class Writer:
                 unsubscribe_url=self.links.unsubscribe(bearer),
                 lifetime=_lifetime("preferences"),
             )
-        digest = session.get_one(Digest, message.digest_id)
-        return render_digest(
-            app.templates, load(session, subscriber, digest, app.settings, self.links)
+        mail = compose(
+            draft.reader,
+            digest,
+            draft.picks,
+            editions.cards(digest.day),
+            editions.trending(digest.day),
+            app.settings,
+            self.links,
         )
-
-    def _suppressed(self, session: Session, subscriber: Subscriber) -> str | None:
-        from digest.subscribers import suppressed  # noqa: PLC0415 (it puts mails into the outbox)
-
-        return suppressed(self.app, session, subscriber.email_key)
+        return encode_digest(app.templates, mail)
 
 
 def _lifetime(purpose: Purpose) -> timedelta:

@@ -1,0 +1,95 @@
+"""What the next messages are made from, read for all of them in a few statements."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sqlalchemy import select
+from sqlmodel import Session, col
+
+from digest.mail.compose import Editions, picks_of
+from digest.mail.message import mail_address
+from digest.mail.queue import Seen, Waiting
+from digest.models import Digest, Subscriber, Suppression
+from digest.tokens import Tokens
+
+# A subscriber of which status may get which mail.
+WELCOME = {"digest": ("active",), "confirm": ("pending",), "link": ("active", "paused")}
+# The suppression that does not stop it: who was erased may sign up anew.
+HARMLESS = {"confirm": "erased"}
+
+_READER = ("id", "email", "email_key", "name", "status", "link_epoch")
+_DIGEST = tuple(Digest.model_fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """The rows that a message is made from, and what must still hold when it goes."""
+
+    message: Waiting
+    reader: Any
+    digest: Any
+    picks: Sequence[Any]
+    seen: Seen
+
+
+@dataclass(frozen=True, slots=True)
+class Unwanted:
+    """A message that is not sent after all, and why."""
+
+    message: Waiting
+    status: Literal["cancelled", "failed"]
+    why: str
+
+
+def read(
+    session: Session, messages: Sequence[Waiting], editions: Editions, tokens: Tokens
+) -> list[Draft | Unwanted]:
+    """A draft for each message, in their order; `editions` takes up the days' frozen parts."""
+    readers = _rows(session, Subscriber, _READER, [m.subscriber_id for m in messages])
+    digests = _rows(session, Digest, _DIGEST, [m.digest_id for m in messages if m.digest_id])
+    picks = picks_of(session, list(digests))
+    for key, digest in digests.items():
+        editions.read(session, digest.day, (pick.paper_id for pick in picks.get(key, ())))
+    hashes = {key: tokens.address_hashes(reader.email_key) for key, reader in readers.items()}
+    reasons = _suppressions(session, [one for several in hashes.values() for one in several])
+    drafts: list[Draft | Unwanted] = []
+    for message in messages:
+        reader = readers.get(message.subscriber_id)
+        keys = hashes.get(message.subscriber_id, [])
+        unwanted = _unwanted(message, reader, [reasons[key] for key in keys if key in reasons])
+        if unwanted is not None:
+            drafts.append(unwanted)
+            continue
+        assert reader is not None
+        harmless = HARMLESS.get(message.kind, "")
+        seen = Seen(reader.status, reader.email, reader.link_epoch, keys, harmless)
+        number = message.digest_id or 0
+        drafts.append(Draft(message, reader, digests.get(number), picks.get(number, ()), seen))
+    return drafts
+
+
+def _unwanted(message: Waiting, reader: Any, suppressions: Sequence[str]) -> Unwanted | None:
+    if reader is None or reader.status not in WELCOME[message.kind]:
+        status = reader.status if reader is not None else "gone"
+        return Unwanted(message, "cancelled", f"the subscriber is {status}")
+    if against := [reason for reason in suppressions if reason != HARMLESS.get(message.kind)]:
+        return Unwanted(message, "cancelled", f"the address is suppressed: {against[0]}")
+    if mail_address(reader.email) is None:
+        why = "the address has characters that mail servers do not take"
+        return Unwanted(message, "failed", why)
+    return None
+
+
+def _rows(
+    session: Session, model: type[Any], names: Sequence[str], ids: Sequence[int]
+) -> Mapping[int, Any]:
+    columns = [getattr(model, name) for name in names]
+    found = session.execute(select(*columns).where(model.id.in_(ids)))
+    return {row.id: row for row in found}
+
+
+def _suppressions(session: Session, hashes: Sequence[str]) -> Mapping[str, str]:
+    columns = select(col(Suppression.address_hash), col(Suppression.reason))
+    found = session.execute(columns.where(col(Suppression.address_hash).in_(hashes)))
+    return {row.address_hash: row.reason for row in found}
