@@ -40,8 +40,7 @@ def record(
 
     `source` is the door: mail, web, cli or seed. Raises NotFound where the reader is gone.
     """
-    if vote not in VOTES:
-        raise InputError(f"{vote!r} is not a vote; expected up, down or none")
+    check(vote)
     # The row's lock lets two votes at once follow each other (SQLite has one writer anyhow).
     person = session.get(Subscriber, subscriber_id, with_for_update=True)
     if person is None:
@@ -61,6 +60,12 @@ def record(
     session.add(held)
     session.add(person)
     return True
+
+
+def check(vote: str) -> None:
+    """Raises InputError for what is no vote."""
+    if vote not in VOTES:
+        raise InputError(f"{vote!r} is not a vote; expected up, down or none")
 
 
 def votes(session: Session, subscriber_id: int) -> list[Voted]:

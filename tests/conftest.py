@@ -15,6 +15,7 @@ import pytest
 import structlog
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
+from web_door import Door, open_door
 
 from digest.app import App, open_app
 from digest.db import Db, sqlite_file, upgrade
@@ -125,6 +126,12 @@ def app(settings: Settings, clock: Clock, empty_database: Path) -> Iterator[App]
     shutil.copy(empty_database, file)
     with open_app(settings, clock) as opened:
         yield opened
+
+
+@pytest.fixture(scope="module")
+def door() -> Iterator[Door]:
+    with open_door() as door:
+        yield door
 
 
 def _person(app: App, email: str, **values: object) -> Subscriber:

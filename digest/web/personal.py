@@ -12,7 +12,7 @@ from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from digest import feedback, schedule, subscribers
+from digest import bursts, feedback, schedule, subscribers
 from digest.changes import (
     MOST_PER_DIGEST,
     Changes,
@@ -65,15 +65,13 @@ def vote_page(request: Request) -> Response:
 
 
 def vote(request: Request, form: FormData) -> Response:
-    """Records what the button says; the same again changes nothing."""
+    """Records what the button says; the same again changes nothing, a scanner's burst neither."""
     token, position, wanted = _vote_link(request)
     said, app = text_of(form, "vote"), app_of(request)
     with app.db.write() as session:
         pick = _pick(session, token, position)
-        feedback.record(
-            session, token.subscriber_id, pick.paper_id, said, source="mail", now=app.now()
-        )
-    return _ballots(request, token, position, wanted, recorded=said)
+        counted = bursts.record(session, pick, said, app.now())
+    return _ballots(request, token, position, wanted, recorded=said if counted else "burst")
 
 
 def _vote_link(request: Request) -> tuple[Token, int, str]:
