@@ -3,7 +3,7 @@
 import logging
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 import structlog
@@ -81,11 +81,18 @@ def _serve(app: App, pages: object) -> None:
         log_level=logging.WARNING,
         server_header=False,
     )
+    # The server raises its signal once more when it has ended: by then it must only be heard, for
+    # the mails under way are still to be finished.
+    _on_signal(lambda: None)
     uvicorn.Server(config).run()
 
 
 def _wait() -> None:
     ended = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ended.set())
+    _on_signal(ended.set)
     ended.wait()
+
+
+def _on_signal(act: Callable[[], None]) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: act())

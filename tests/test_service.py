@@ -1,0 +1,112 @@
+"""The service as a process: it starts once per database, and a signal ends it in good order."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP, Envelope, Session
+from conftest import announce, free_port
+from sqlmodel import select
+
+from digest.models import OutboxMessage, Subscriber
+
+
+class SlowMailbox:
+    """Takes its time over each message."""
+
+    def __init__(self) -> None:
+        self.taken = 0
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
+        await asyncio.sleep(0.3)
+        self.taken += 1
+        return "250 2.0.0 kept"
+
+
+@pytest.fixture
+def slow():
+    box, port = SlowMailbox(), free_port()
+    controller = Controller(box, hostname="127.0.0.1", port=port)
+    controller.start()
+    box.port = port
+    yield box
+    controller.stop()
+
+
+def start(app, command: str, smtp_port: int, log: Path) -> subprocess.Popen:
+    environment = {
+        "DIGEST_DATABASE__URL": app.settings.database.url,
+        "DIGEST_WEB__PORT": str(free_port()),
+        "DIGEST_WEB__SECRET": "s" * 40,
+        "DIGEST_SMTP__HOST": "127.0.0.1",
+        "DIGEST_SMTP__PORT": str(smtp_port),
+        "DIGEST_SMTP__CONNECTIONS": "2",
+    }
+    return subprocess.Popen(
+        [sys.executable, "-m", "digest", command],
+        cwd=Path(__file__).parent.parent,
+        env=os.environ | environment,
+        stderr=log.open("w"),
+    )
+
+
+def until(true, seconds: float = 60) -> bool:
+    end = time.monotonic() + seconds
+    while not true() and time.monotonic() < end:
+        time.sleep(0.05)
+    return true()
+
+
+def due_readers(app, count: int) -> None:
+    now = app.now()
+    with app.db.write() as session:
+        session.add_all(
+            Subscriber(
+                email=f"reader{at}@reader.test",
+                email_key=f"reader{at}@reader.test",
+                status="active",
+                topics=[["image generation", 1.0]],
+                created_at=now,
+                confirmed_at=now,
+                next_digest_at=now,
+            )
+            for at in range(count)
+        )
+
+
+def test_a_signal_in_mid_delivery_leaves_nothing_in_doubt(app, slow, clock, tmp_path):
+    clock.moment = clock.moment.now(tz=clock.moment.tzinfo)  # the process has its own clock
+    announce(app, clock().date())
+    due_readers(app, 30)
+    log = tmp_path / "log"
+    service = start(app, "run", slow.port, log)
+    try:
+        assert until(lambda: slow.taken >= 4), log.read_text()
+        service.send_signal(signal.SIGTERM)
+        assert service.wait(timeout=60) == 0, log.read_text()
+    finally:
+        service.kill()
+    with app.db.read() as session:
+        messages = session.exec(select(OutboxMessage)).all()
+    sent = sum(message.status == "sent" for message in messages)
+    assert {message.status for message in messages} == {"sent", "queued"}
+    assert sent == slow.taken
+    assert "event=stopped" in log.read_text()
+
+
+def test_a_second_run_on_one_file_refuses_to_start(app, slow, tmp_path):
+    first = start(app, "run", slow.port, tmp_path / "first")
+    try:
+        assert until(lambda: "event=listening" in (tmp_path / "first").read_text())
+        second = start(app, "run", slow.port, tmp_path / "second")
+        assert second.wait(timeout=60) == 1
+        assert "another process runs" in (tmp_path / "second").read_text()
+    finally:
+        first.terminate()
+        first.wait(timeout=60)
