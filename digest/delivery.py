@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import update
 from sqlmodel import Session, col, or_, select
 
-from digest import editions, news, schedule, training
+from digest import editions, news, outcomes, schedule, training
 from digest.db import insert_new
 from digest.mail import outbox
 from digest.mail.compose import compose
@@ -100,7 +100,7 @@ def prepare(
         made += len(full)
         done += len(block)
         if not dry_run:
-            _keep(app, subscribers, full, now, on_schedule=day is None)
+            _keep(app, subscribers, planned, now, on_schedule=day is None)
         if progress is not None:
             progress(done, len(due))
     return made, done - made
@@ -153,8 +153,9 @@ def _keep(
     """One transaction: the dates move on, and each digest is there with its picks and message.
 
     Who has nothing to read is due again at the next date; what comes until then goes into that
-    digest.
+    digest, and why there was none today is kept.
     """
+    whole = {each.subscriber.id: each for each in planned}
     with app.db.write() as session:
         planned = [each for each in _unmerged(session, planned) if each.picks]
         by_reader = {each.subscriber.id: each for each in planned}
@@ -162,11 +163,15 @@ def _keep(
             papers = {pick.paper_id for each in planned for pick in each.picks}
             editions.freeze(session, planned[0].day, papers, now)
         told = news.untold(session, [each for each in by_reader if each], now)
+        passed = []
         for subscriber in subscribers:
             if on_schedule and not _advance(session, subscriber, now):
                 continue  # another process was faster
             if subscriber.id in by_reader:
                 _insert(session, by_reader[subscriber.id], told.get(subscriber.id or 0, []), now)
+            elif on_schedule:
+                passed.append((subscriber, whole.get(subscriber.id)))
+        outcomes.pass_over(session, passed, now)
 
 
 def _unmerged(session: Session, planned: Sequence[Plan]) -> list[Plan]:

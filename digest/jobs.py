@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from digest import delivery, subscribers, training
+from digest import delivery, outcomes, subscribers, training
 from digest.app import App
 from digest.feeds import ingest
 from digest.mail import outbox
@@ -59,6 +59,7 @@ def tidy(app: App, _stop: Stop) -> None:
     """Ends pauses whose day has come, and forgets sign-ups that nobody confirmed."""
     subscribers.end_pauses(app)
     subscribers.purge_unconfirmed(app)
+    outcomes.forget(app)
 
 
 JOBS = (

@@ -11,7 +11,7 @@ from digest import feedback
 from digest.changes import Address, Changes, parse_address
 from digest.errors import InputError, NotFound
 from digest.mail import outbox
-from digest.models import OutboxMessage, Subscriber, Suppression
+from digest.models import OutboxMessage, Standing, Subscriber, Suppression
 from digest.schedule import next_due, parse_zone
 from digest.tokens import LIFETIME
 
@@ -45,6 +45,7 @@ def add(app: "App", email: str, changes: Changes, likes: Sequence[str] = ()) -> 
         _activate(person, now)
         session.add(person)
         session.flush()
+        _note_standing(session, person, now)
         for like in likes:
             paper = feedback.find_paper(session, like)
             feedback.record(session, _id(person), _id(paper), "up", source="seed", now=now)
@@ -139,6 +140,7 @@ def confirm(app: "App", subscriber_id: int) -> Subscriber:
             raise NotFound("this subscription has ended")
         if person.status == "pending":
             _activate(person, now)
+            _note_standing(session, person, now)
             for suppression in _erasures(app, session, person.email_key):
                 session.delete(suppression)
         session.add(person)
@@ -175,6 +177,7 @@ def pause(app: "App", subscriber_id: int, until: date | None = None) -> Subscrib
         if until is not None and until <= today:
             raise InputError(f"pause until {until}: expected a day after {today}")
         person.status, person.paused_until, person.next_digest_at = "paused", until, None
+        _note_standing(session, person, app.now())
         session.add(person)
     return person
 
@@ -185,6 +188,7 @@ def resume(app: "App", subscriber_id: int) -> Subscriber:
         person = _running(session, subscriber_id)
         if person.status == "paused":
             _activate(person, app.now())
+            _note_standing(session, person, app.now())
         session.add(person)
     return person
 
@@ -206,6 +210,7 @@ def end_pauses(app: "App") -> int:
             back = datetime.combine(person.paused_until or now.date(), time.min, zone)
             if back <= now:
                 _activate(person, back - timedelta(seconds=1))
+                _note_standing(session, person, back)
                 ended += 1
             session.add(person)
     return ended
@@ -222,7 +227,9 @@ def remove(app: "App", subscriber_id: int) -> None:
         if person.status == "pending" and person.confirmed_at is None:
             _erase(app, session, person, now)
             return
-        person.status, person.paused_until, person.next_digest_at = "removed", None, None
+        if person.status != "removed":
+            person.status, person.paused_until, person.next_digest_at = "removed", None, None
+            _note_standing(session, person, now)
         session.add(person)
         session.connection().execute(
             update(OutboxMessage)
@@ -335,6 +342,10 @@ def _activate(person: Subscriber, now: datetime) -> None:
     person.status, person.paused_until = "active", None
     person.confirmed_at = person.confirmed_at or now
     person.next_digest_at = _next_due(person, now)
+
+
+def _note_standing(session: Session, person: Subscriber, now: datetime) -> None:
+    session.merge(Standing(subscriber_id=_id(person), since=now, status=person.status))
 
 
 def _schedule_of(person: Subscriber) -> list[tuple[str, str]]:

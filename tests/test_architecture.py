@@ -23,7 +23,7 @@ GROUPS = [
     ("wiring", "digest.app"),
     ("work", "digest.training digest.picking digest.editions digest.delivery digest.feedback"),
     ("pure", "digest.ties"),
-    ("work", "digest.merging digest.news digest.outcomes digest.alerts"),
+    ("work", "digest.merging digest.news digest.outcomes digest.quiet digest.alerts"),
     ("work", "digest.subscribers digest.roster digest.library digest.stats digest.doctor digest.evaluation"),
     ("jobs", "digest.jobs"),
     ("engine", "digest.engine.*"),

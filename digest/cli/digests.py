@@ -1,4 +1,4 @@
-"""The commands about digests: vote, rank, preview, deliver, send-test, evaluate."""
+"""The commands about digests: vote, rank, preview, deliver, why, send-test, evaluate."""
 
 from pathlib import Path
 from typing import Annotated
@@ -129,6 +129,27 @@ def deliver(
         parts += [f"{done.failed} failed"] if done.failed else []
         parts += [f"{done.in_doubt} in doubt, sent once more"] if done.in_doubt else []
         say("; ".join(parts) + ".")
+
+
+def why(
+    context: typer.Context,
+    email: Email,
+    day: Annotated[
+        str | None,
+        typer.Option(metavar="YYYY-MM-DD", help="A day in the subscriber's zone; else today."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """What became of a day's digest, and why there was no mail."""
+    from digest import outcomes
+
+    wanted = parse_day(day)
+    with opened(context) as app:
+        told = outcomes.why(app, email, wanted)
+    if as_json:
+        print_json(told)
+    else:
+        say(f"{told.day}  {told.outcome}: {told.detail}")
 
 
 def send_test(context: typer.Context, email: Email, as_json: AsJson = False) -> None:

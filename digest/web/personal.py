@@ -12,7 +12,7 @@ from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from digest import bursts, feedback, schedule, subscribers
+from digest import bursts, feedback, outcomes, schedule, subscribers
 from digest.changes import (
     MOST_PER_DIGEST,
     Changes,
@@ -201,6 +201,7 @@ def _preferences(
         person=person,
         given=kept | (given or {}),
         votes=voted,
+        lately=outcomes.lately(app, person),
         said=said,
         error=error,
         next=local_moment(due, person.timezone) if due else "",
