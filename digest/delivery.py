@@ -11,10 +11,10 @@ from sqlmodel import Session, col, or_, select
 from digest import editions, news, outcomes, schedule, training
 from digest.db import insert_new
 from digest.mail import outbox
-from digest.mail.compose import compose
+from digest.mail.compose import compose, papers_of
 from digest.mail.links import Bearer
 from digest.mail.message import wire_address
-from digest.mail.render import render_digest
+from digest.mail.render import Card, render_digest
 from digest.mail.writer import Writer
 from digest.models import Digest, Paper, Pick, Subscriber
 from digest.picking import Plan, latest_day, plan, plans
@@ -113,9 +113,9 @@ def preview(app: "App", email: str, day: date | None = None) -> Preview:
     with app.db.read() as session:
         told = news.untold(session, [reader.id or 0], now).get(reader.id or 0, [])
         digest = Digest(**_digest(planned, now, news.notes(told)[0]))
-        papers = editions.papers_by_id(session, {pick.paper_id for pick in planned.picks})
+        papers = editions.papers_by_id(session, papers_of(planned.picks))
         trending = editions.trending(session, planned.day)
-    cards = {paper.id or 0: editions.card(paper) for paper in papers}
+    cards = {paper.id or 0: Card.from_json(editions.card(paper)) for paper in papers}
     mail = compose(reader, digest, planned.picks, cards, trending, app.settings, writer.links)
     rendered = render_digest(app.templates, mail)
     raw = writer.message(
@@ -160,7 +160,7 @@ def _keep(
         planned = [each for each in _unmerged(session, planned) if each.picks]
         by_reader = {each.subscriber.id: each for each in planned}
         if planned:
-            papers = {pick.paper_id for each in planned for pick in each.picks}
+            papers = {paper for each in planned for paper in papers_of(each.picks)}
             editions.freeze(session, planned[0].day, papers, now)
         told = news.untold(session, [each for each in by_reader if each], now)
         passed = []

@@ -166,9 +166,8 @@ def _picks(table: _Table, at: int, choices: "Sequence[Choice]") -> tuple[Pick, .
     from digest.ranking.reasons import key_sentence, sentence  # noqa: PLC0415 (slow import)
 
     readers, papers = table.readers, table.window.papers
-    weight = weights(
-        table.space, [readers.rankers[at]], readers.profile_rows[[at]], readers.known
-    )
+    weight = weights(table.space, [readers.rankers[at]], readers.profile_rows[[at]], readers.known)
+    found = [table.reasons(at, choice.row) for choice in choices]
     return tuple(
         Pick(
             digest_id=0,
@@ -179,10 +178,16 @@ def _picks(table: _Table, at: int, choices: "Sequence[Choice]") -> tuple[Pick, .
             exploring=choice.exploring,
             sentence=key_sentence(table.window.sentences, choice.row, weight),
             similar=[papers[row].id or 0 for row in choice.similar] or None,
-            reason=sentence(table.reasons(at, choice.row), table.titles),
+            reason=sentence(reasons, table.titles),
+            topic=None if choice.exploring else _topic(reasons),
         )
-        for position, choice in enumerate(choices, start=1)
+        for position, (choice, reasons) in enumerate(zip(choices, found, strict=True), start=1)
     )
+
+
+def _topic(found: "Sequence[Reason]") -> str | None:
+    """The topic that says most for the paper; reasons come most telling first."""
+    return next((reason.label for reason in found if reason.kind == "topic"), None)
 
 
 def _table(app: "App", subscribers: Sequence[Subscriber], day: date, *, again: bool) -> _Table:

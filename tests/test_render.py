@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from digest.app import templates
 from digest.mail.message import build
+from digest.mail.pieces import shorten
 from digest.mail.render import (
     Card,
     DigestMail,
@@ -20,8 +21,6 @@ from digest.mail.render import (
     credit,
     public,
     render_digest,
-    shorten,
-    subject,
 )
 
 ENV = templates()
@@ -90,7 +89,7 @@ def test_a_pick_shows_all_that_a_reader_needs():
     made = render_digest(ENV, mail())
     page = Page(made.html)
     for text in (page.text, made.text):
-        for shown in ("Lanterns in the fog, part 1", "Mira Koval", "cs.CV"):
+        for shown in ("Lanterns in the fog, part 1", "Mira Koval", "Computer Vision"):
             assert shown in text
         assert "Because of your topic “seeing in the dark”." in text
         assert "More like this" in text
@@ -172,13 +171,44 @@ def test_many_authors_are_cropped():
     assert credit(names * 200, 8).endswith("and 3,992 more")
 
 
-def test_the_subject_names_the_first_paper_and_counts_the_rest():
-    assert subject(mail()) == "Lanterns in the fog, part 1"
-    assert subject(mail(item(1), item(2))) == "Lanterns in the fog, part 1 + 1 more paper"
-    long = item(1, title="On the long and winding " * 20)
-    assert subject(mail(long, item(2), item(3))).endswith("… + 2 more papers")
-    assert len(subject(mail(long, item(2), item(3)))) <= 90
-    assert "Nothing new" in subject(mail(items=()))
+def test_the_subject_says_what_is_inside_by_topic():
+    papers = [replace(item(n), topic=f"lanterns {n % 2}") for n in (1, 2, 3)]
+    made = render_digest(ENV, mail(*papers))
+    assert made.subject == "2 on lanterns 1, 1 on lanterns 0: Lanterns in the fog, part 1"
+    assert "Also: Lanterns in the fog, part 2" in Page(made.html).text
+    assert made.subject in Page(made.html).text
+    assert "digest" not in made.subject.lower()
+
+
+def copies(count):
+    return tuple(
+        Card(
+            f"arxiv:2611.9{n:04}", f"Lanterns & fog, copy {n}", url=f"https://papers.test/abs/9{n}"
+        )
+        for n in range(1, count + 1)
+    )
+
+
+def test_near_copies_are_named_behind_their_paper():
+    made = render_digest(ENV, mail(replace(item(), similar=copies(2)), item(2)))
+    page = Page(made.html)
+    assert "And 2 similar: Lanterns & fog, copy 1; Lanterns & fog, copy 2" in page.text
+    assert "And 2 similar:" in made.text
+    for number in (1, 2):
+        assert f"https://papers.test/abs/9{number}" in page.links
+        assert f"https://papers.test/abs/9{number}" in made.text
+    many = render_digest(ENV, mail(replace(item(), similar=copies(9))))
+    assert "And 9 similar:" in many.text
+    assert "copy 3" in many.html
+    assert "copy 4" not in many.html
+    assert "similar:" not in render_digest(ENV, mail()).html
+
+
+def test_categories_are_named_in_words():
+    made = render_digest(ENV, mail(item(categories=("cs.CV", "Neuroscience", "cs.LG", "cs.AI"))))
+    shown = "Computer Vision and Pattern Recognition · Neuroscience · Machine Learning"
+    assert shown in Page(made.html).text
+    assert "Artificial" not in made.html
 
 
 def test_shortened_text_ends_between_words():
@@ -279,7 +309,11 @@ WORST = {
 @pytest.mark.parametrize("kind", WORST)
 @pytest.mark.parametrize("count", [1, 2, 5, 10, 11, 17, 25, 50])
 def test_no_mail_grows_beyond_what_is_shown_whole(kind, count):
-    items = [replace(item(n, **WORST[kind]), exploring=True) for n in range(1, count + 1)]
+    similar = tuple(replace(card, title=WORST[kind].get("title", "t")) for card in copies(3))
+    items = [
+        replace(item(n, **WORST[kind]), exploring=True, similar=similar)
+        for n in range(1, count + 1)
+    ]
     trends = tuple(
         Trend(WORST[kind].get("title", "t"), f"https://papers.test/abs/{n}", ("Ann Ode",), "9")
         for n in range(5)

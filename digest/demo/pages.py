@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from digest.demo.stage import Effect, Mail, Stage
 from digest.mail import outbox
-from digest.mail.render import shorten
+from digest.mail.pieces import shorten
 from digest.models import Subscriber
 from digest.web import create
 from digest.web.guard import CONTENT_POLICY

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from email.utils import parseaddr
+from functools import lru_cache
 from itertools import groupby
 from typing import Any
 
@@ -41,6 +42,8 @@ def compose(
                 reason=pick.reason,
                 sentence=pick.sentence,
                 exploring=pick.exploring,
+                topic=pick.topic,
+                similar=tuple(cards[copy] for copy in pick.similar or () if copy in cards),
             )
             for pick in picks
         ),
@@ -85,9 +88,14 @@ def load(
     """The mail of a kept digest, made from its picks and the day's frozen parts."""
     picks = picks_of(session, [digest.id or 0]).get(digest.id or 0, [])
     editions = Editions()
-    editions.read(session, digest.day, (pick.paper_id for pick in picks))
+    editions.read(session, digest.day, papers_of(picks))
     cards, trending = editions.cards(digest.day), editions.trending(digest.day)
     return compose(subscriber, digest, picks, cards, trending, settings, links)
+
+
+def papers_of(picks: Iterable[Any]) -> set[int]:
+    """The papers that a mail with these picks shows: theirs, and the near-copies behind them."""
+    return {paper for pick in picks for paper in (pick.paper_id, *(pick.similar or ()))}
 
 
 def picks_of(session: Session, digests: Sequence[int]) -> dict[int, list[Any]]:
@@ -100,6 +108,8 @@ def picks_of(session: Session, digests: Sequence[int]) -> dict[int, list[Any]]:
         col(Pick.reason),
         col(Pick.sentence),
         col(Pick.exploring),
+        col(Pick.topic),
+        col(Pick.similar),
     )
     rows = session.execute(
         shown.where(col(Pick.digest_id).in_(digests)).order_by(
@@ -111,7 +121,12 @@ def picks_of(session: Session, digests: Sequence[int]) -> dict[int, list[Any]]:
 
 def service(settings: Settings) -> str:
     """The name under which the digests are sent."""
-    return parseaddr(settings.mail.sender)[0] or "Paper Digest"
+    return _name(settings.mail.sender) or "Paper Digest"
+
+
+@lru_cache(maxsize=4)
+def _name(sender: str) -> str:
+    return parseaddr(sender)[0]
 
 
 def _trend(card: Mapping[str, Any]) -> Trend:

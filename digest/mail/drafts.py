@@ -7,7 +7,7 @@ from typing import Any, Literal
 from sqlalchemy import select
 from sqlmodel import Session, col
 
-from digest.mail.compose import Editions, picks_of
+from digest.mail.compose import Editions, papers_of, picks_of
 from digest.mail.message import mail_address
 from digest.mail.queue import Seen, Waiting
 from digest.models import Digest, Subscriber, Suppression
@@ -50,7 +50,7 @@ def read(
     digests = _rows(session, Digest, _DIGEST, [m.digest_id for m in messages if m.digest_id])
     picks = picks_of(session, list(digests))
     for key, digest in digests.items():
-        editions.read(session, digest.day, (pick.paper_id for pick in picks.get(key, ())))
+        editions.read(session, digest.day, papers_of(picks.get(key, ())))
     hashes = {key: tokens.address_hashes(reader.email_key) for key, reader in readers.items()}
     reasons = _suppressions(session, [one for several in hashes.values() for one in several])
     drafts: list[Draft | Unwanted] = []

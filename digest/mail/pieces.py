@@ -118,6 +118,14 @@ def clean(text: str) -> str:
     return " ".join(_UNWANTED.sub(" ", text).split())
 
 
+def shorten(text: str, length: int) -> str:
+    """At most `length` characters, cut between words, with an ellipsis where something is cut."""
+    text = clean(text)
+    if len(text) <= length:
+        return text
+    return f"{text[: length - 1].rsplit(' ', 1)[0].rstrip(' ,;:.–-')}…"
+
+
 def inline(env: jinja2.Environment, html: str) -> str:
     """The fragment with the styles of email/style.css in its elements."""
     return _trim(_inliner().inline_fragment(html, _styles(env)))

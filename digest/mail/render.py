@@ -13,7 +13,10 @@ from typing import Any, Literal, Self
 import jinja2
 from markupsafe import escape
 
-from digest.mail import pieces
+from digest import categories
+from digest.mail import headline, pieces
+from digest.mail.headline import in_words
+from digest.mail.pieces import shorten
 from digest.ranking.text import sentences
 
 Level = Literal["title", "sentence", "full"]
@@ -26,6 +29,7 @@ FRAME_TEXT = 1_500  # the text part without papers, and the values in both frame
 ABSTRACT = 3_000  # characters; the longest of arXiv are within 2,000
 INDENT = " " * 4
 FLAG = "A step outside your topics"
+SIMILAR = 3  # near-copies named
 PLAIN = ("day", "preferences_url", "unsubscribe_url", "view_url")  # in the text as they are
 WRAPPED = ("count", "why")
 
@@ -51,7 +55,8 @@ class Card:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A pick: `sentence` is the index of the abstract's marked sentence, `reason` says why."""
+    """A pick: `sentence` is the index of the abstract's marked sentence, `reason` says why, `topic`
+    is the reader's topic that spoke for it; `similar` are near-copies that stand behind it."""
 
     card: Card
     up_url: str
@@ -59,6 +64,8 @@ class Item:
     reason: str = ""
     sentence: int | None = None
     exploring: bool = False
+    topic: str | None = None
+    similar: tuple[Card, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +131,7 @@ class _Part:
     html: pieces.Piece
     text: pieces.Piece
     html_bytes: int
+    whole: bool = True  # whether it has places for all of the reader's own, or for its links alone
 
 
 _NOTHING = _Part(pieces.Piece(("",)), pieces.Piece(("",)), 0)
@@ -132,12 +140,13 @@ _NOTHING = _Part(pieces.Piece(("",)), pieces.Piece(("",)), 0)
 @dataclass(frozen=True, slots=True)
 class _Own:
     """What fills a paper's slots in one reader's mail, and which of its sentences is marked; its
-    bytes as HTML, those of the mark among them."""
+    bytes as HTML, in all (the mark's among them) and of the links alone."""
 
     html: dict[str, bytes]
     text: dict[str, bytes]
     sentence: int | None
     html_bytes: int
+    link_bytes: int
     mark_bytes: int
 
 
@@ -157,9 +166,11 @@ def encode_digest(env: jinja2.Environment, mail: DigestMail) -> Encoded:
     ]
     text = [paper.text.fill(its.text) for paper, its in zip(papers, own, strict=True)]
     below = [_news(env, mail.news), _trending(env, mail.trending)]
+    titles = [item.card.title for item in mail.items]
+    topics = [item.topic for item in mail.items]
     values = {
-        "subject": subject(mail),
-        "preheader": preheader(mail),
+        "subject": headline.subject(titles, topics, in_words(mail.day)),
+        "preheader": headline.preheader(titles, topics, _count(mail)),
         "day": in_words(mail.day),
         "count": _count(mail),
         "why": pieces.clean(mail.why),
@@ -182,35 +193,6 @@ def public(mail: DigestMail) -> DigestMail:
     return replace(
         mail, items=items, news=(), why="", preferences_url="", unsubscribe_url="", view_url=""
     )
-
-
-def subject(mail: DigestMail) -> str:
-    """What is inside: the first paper, and how many more."""
-    if not mail.items:
-        return f"Nothing new for you on {in_words(mail.day)}"
-    more = len(mail.items) - 1
-    if not more:
-        return shorten(mail.items[0].card.title, 90)
-    papers = "paper" if more == 1 else "papers"
-    return f"{shorten(mail.items[0].card.title, 64)} + {more} more {papers}"
-
-
-def preheader(mail: DigestMail) -> str:
-    """What a list of mails shows beside the subject: the papers that follow the first."""
-    titles = [shorten(item.card.title, 70) for item in mail.items[1:4]]
-    return f"Also: {'; '.join(titles)}" if titles else _count(mail)
-
-
-def in_words(day: date) -> str:
-    return f"{day:%A}, {day.day} {day:%B %Y}"
-
-
-def shorten(text: str, length: int) -> str:
-    """At most `length` characters, cut between words, with an ellipsis where something is cut."""
-    text = pieces.clean(text)
-    if len(text) <= length:
-        return text
-    return f"{text[: length - 1].rsplit(' ', 1)[0].rstrip(' ,;:.–-')}…"
 
 
 def credit(authors: Sequence[str], shown: int) -> str:
@@ -270,7 +252,8 @@ def _frame_bytes(env: jinja2.Environment, mail: DigestMail) -> tuple[int, int]:
 def _bytes(paper: _Part, own: _Own) -> tuple[int, int]:
     """A paper's bytes of HTML and of the encoded message, the reader's own among them."""
     wire = paper.html.room(own.html) + paper.text.room(own.text)
-    return paper.html_bytes + own.html_bytes, wire + 2 * own.mark_bytes
+    html = own.html_bytes if paper.whole else own.link_bytes
+    return paper.html_bytes + html, wire + 2 * own.mark_bytes
 
 
 # The pieces
@@ -286,7 +269,7 @@ def _paper(
     env: jinja2.Environment, card: Card, level: Level, sentence: int | None, voting: bool
 ) -> _Part:
     shown = _shown(card, level, sentence) | {"voting": voting}
-    return _made(env, "paper", shown, level, pieces.slot)
+    return replace(_made(env, "paper", shown, level, pieces.slot), whole=level != "title")
 
 
 @lru_cache(maxsize=256)
@@ -342,7 +325,7 @@ def _shown(card: Card, level: Level, sentence: int | None) -> dict[str, Any]:
         "url": _http(card.url),
         "pdf_url": _http(card.pdf_url or ""),
         "authors": credit(card.authors, 8) if full else _squeeze(credit(card.authors, 3), 90),
-        "categories": " · ".join(pieces.clean(code) for code in card.categories[:4]),
+        "categories": " · ".join(categories.names(map(pieces.clean, card.categories))),
         "journal": shorten(card.journal or "", 80),
         "sentences": _excerpt(abstract, level, sentence),
     }
@@ -383,13 +366,10 @@ def _http(url: str) -> str:
 def _own(env: jinja2.Environment, item: Item, number: int) -> _Own:
     up, down = str(escape(item.up_url)), str(escape(item.down_url))
     shown = {"up": up, "down": down}
-    html = {
-        "number": pieces.encode(str(number)),
-        "up": pieces.encode(up),
-        "down": pieces.encode(down),
-    }
+    number_html, number_text = _number(number)
+    html = {"number": number_html, "up": pieces.encode(up), "down": pieces.encode(down)}
     text = {
-        "number": pieces.encode(f"{number}.".ljust(len(INDENT))),
+        "number": number_text,
         "up": html["up"] if up == item.up_url else pieces.encode(item.up_url),
         "down": html["down"] if down == item.down_url else pieces.encode(item.down_url),
     }
@@ -402,9 +382,37 @@ def _own(env: jinja2.Environment, item: Item, number: int) -> _Own:
         shown["why"] = f"{before}{escape(reason)}{after}"
         html["why"] = pieces.encode(shown["why"])
         text["why"] = pieces.encode(f"\n{pieces.wrap(reason, INDENT)}\n")
+    if item.similar:
+        shown["similar"] = _similar(env, item.similar)
+        html["similar"] = pieces.encode(shown["similar"])
+        text["similar"] = pieces.encode(_similar_text(item.similar))
     mark = sum(map(len, _bit(env, "mark")[::2])) if item.sentence is not None else 0
     size = len(str(number)) + mark + sum(len(value.encode()) for value in shown.values())
-    return _Own(html, text, item.sentence, size, mark)
+    links = len(str(number)) + len(up.encode()) + len(down.encode())
+    return _Own(html, text, item.sentence, size, links, mark)
+
+
+def _similar(env: jinja2.Environment, copies: Sequence[Card]) -> str:
+    """The near-copies as a line of links."""
+    before, _, between, _, after = _bit(env, "copy")
+    links = [
+        f"{before}{escape(_http(copy.url))}{between}{escape(_squeeze(copy.title, 120))}{after}"
+        for copy in copies[:SIMILAR]
+    ]
+    before, _, between, _, after = _bit(env, "similar")
+    return f"{before}{len(copies)}{between}{'; '.join(links)}{after}"
+
+
+def _similar_text(copies: Sequence[Card]) -> str:
+    lines = [f"\n{INDENT}And {len(copies)} similar:"]
+    for copy in copies[:SIMILAR]:
+        lines += [pieces.wrap(_squeeze(copy.title, 120), INDENT), f"{INDENT}{_http(copy.url)}"]
+    return "\n".join(lines) + "\n\n"
+
+
+@lru_cache(maxsize=128)
+def _number(number: int) -> tuple[bytes, bytes]:
+    return pieces.encode(str(number)), pieces.encode(f"{number}.".ljust(len(INDENT)))
 
 
 def _marked(env: jinja2.Environment, paper: _Part, own: _Own) -> dict[str, bytes]:
