@@ -19,6 +19,7 @@ from sqlmodel import Session, col, select
 from digest.app import App
 from digest.db import schema_is_current
 from digest.errors import DatabaseError, MailError
+from digest.mail import bounces
 from digest.mail.smtp import Connection
 from digest.models import Feed, OutboxMessage, Subscriber
 from digest.settings import LOOPBACK, Smtp
@@ -55,6 +56,7 @@ def check(app: App) -> list[Finding]:
         *_feeds(app),
         *_readers(app),
         *_outbox(app),
+        *_refusals(app),
     ]
 
 
@@ -329,6 +331,18 @@ def _outbox(app: App) -> Iterator[Finding]:
         )
     if not (stuck or failed[0] or doubtful):
         yield Finding("outbox", "ok", "No mail is stuck, refused or in doubt.")
+
+
+def _refusals(app: App) -> Iterator[Finding]:
+    with app.db.read() as session:
+        count, status = bounces.warnings(session, _lately(app))
+    if count:
+        yield Finding(
+            "bounces",
+            "warn",
+            f"Servers refused us, and not the reader, for {_mails(count)} this week ({status}).",
+            "Look at SPF, DKIM and DMARC, and at the answers in your mail server's log.",
+        )
 
 
 def _mails(count: int) -> str:

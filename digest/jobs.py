@@ -2,14 +2,14 @@
 asks the database what is due, so a lost or doubled wake-up costs nothing but time."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import structlog
 
 from digest import delivery, outcomes, subscribers, training
 from digest.app import App
 from digest.feeds import ingest
-from digest.mail import outbox
+from digest.mail import bounces, outbox
 
 Stop = Callable[[], bool]
 
@@ -62,9 +62,19 @@ def tidy(app: App, _stop: Stop) -> None:
     outcomes.forget(app)
 
 
+def read_bounces(app: App, _stop: Stop) -> None:
+    """Reads the mailbox of bounces, where there is one."""
+    if app.settings.bounces.maildir is None and not app.settings.bounces.imap_host:
+        return
+    done = bounces.process(app)
+    if done.seen:
+        log.info("bounces read", **asdict(done))
+
+
 JOBS = (
     Job("fetch", "scheduler", 60, fetch),
     Job("prepare", "scheduler", 30, prepare),
     Job("tidy", "scheduler", 600, tidy),
     Job("send", "worker", 2, send),
+    Job("bounces", "worker", 300, read_bounces),
 )

@@ -59,6 +59,7 @@ class Smtp(Section):
     username: str = ""
     password: SecretStr = SecretStr("")
     connections: int = Field(4, ge=1, le=100)
+    per_minute: int = Field(0, ge=0)
     timeout: float = Field(60, gt=0)
     ca_file: Path | None = None
 
@@ -79,12 +80,24 @@ class Mail(Section):
     dkim_domain: str = ""
     dkim_selector: str = ""
     dkim_key_file: Path | None = None
+    bounce_address: str = ""
 
-    @field_validator("sender", "reply_to")
+    @field_validator("sender", "reply_to", "bounce_address")
     @classmethod
     def _address(cls, value: str) -> str:
         if value and "@" not in parseaddr(value)[1]:
             raise ValueError("expected an address such as 'Paper Digest <digest@example.org>'")
+        return value
+
+    @field_validator("bounce_address")
+    @classmethod
+    def _leaves_room(cls, value: str) -> str:
+        local = parseaddr(value)[1].rpartition("@")[0]
+        if "+" in local or len(local) > 16:
+            raise ValueError(
+                "expected at most 16 characters and no + before the @,"
+                " since each mail's own mark is put there"
+            )
         return value
 
     @model_validator(mode="after")
@@ -98,11 +111,39 @@ class Mail(Section):
         return self
 
 
+class Bounces(Section):
+    maildir: Path | None = None
+    imap_host: str = ""
+    imap_port: int = Field(993, ge=1, le=65535)
+    imap_security: Literal["tls", "none"] = "tls"
+    imap_username: str = ""
+    imap_password: SecretStr = SecretStr("")
+    imap_folder: str = "INBOX"
+    imap_ca_file: Path | None = None
+
+    @field_validator("imap_folder")
+    @classmethod
+    def _plain_name(cls, value: str) -> str:
+        if not value.isascii() or not value.isprintable() or '"' in value or "\\" in value:
+            raise ValueError("expected a folder's name in plain ASCII, without quotes")
+        return value
+
+    @model_validator(mode="after")
+    def _no_password_in_the_clear(self) -> Self:
+        if self.imap_host and self.imap_security == "none" and self.imap_host not in LOOPBACK:
+            raise ValueError(
+                f"bounces.imap_security: expected tls, since {self.imap_host} is not this machine:"
+                " the password would travel unencrypted"
+            )
+        return self
+
+
 class Feeds(Section):
     contact: str = ""
     interval_minutes: int = Field(30, ge=5, le=1440)
     timeout: float = Field(60, gt=0)
     max_megabytes: float = Field(20, gt=0)
+    keep_raw_days: int = Field(14, ge=0, le=3650)
 
 
 class Ranking(Section):
@@ -122,6 +163,7 @@ class Settings(BaseSettings):
     web: Web = Web()
     smtp: Smtp = Smtp()
     mail: Mail = Mail()
+    bounces: Bounces = Bounces()
     feeds: Feeds = Feeds()
     ranking: Ranking = Ranking()
     engine: Engine = Engine()

@@ -13,6 +13,7 @@ from digest.errors import InputError, NotFound
 from digest.mail import outbox
 from digest.models import OutboxMessage, Standing, Subscriber, Suppression
 from digest.schedule import next_due, parse_zone
+from digest.suppressions import suppressed
 from digest.tokens import LIFETIME
 
 if TYPE_CHECKING:
@@ -71,14 +72,6 @@ def refuse_unwanted(app: "App", session: Session, address: Address) -> None:
             f"{address.email} ended the subscription: only the person's own new sign-up brings"
             " it back"
         )
-
-
-def suppressed(app: "App", session: Session, email_key: str) -> str | None:
-    """Why the address gets no mail (bounce, complaint, erased …), or None."""
-    hashes = app.tokens.address_hashes(email_key)
-    return session.exec(
-        select(Suppression.reason).where(col(Suppression.address_hash).in_(hashes))
-    ).first()
 
 
 def subscribe(app: "App", email: str, changes: Changes) -> None:

@@ -1,6 +1,8 @@
-"""Signed links: what a token is for, whose it is, about what, and until when."""
+"""Signed links: what a token is for, whose it is, about what, and until when; and the mark by which
+a bounced mail is known again."""
 
 import hashlib
+import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -9,7 +11,15 @@ from typing import Literal
 from itsdangerous import BadSignature, Signer
 
 Purpose = Literal[
-    "confirm", "vote", "view", "preferences", "unsubscribe", "one-click", "sensitive", "feed"
+    "confirm",
+    "vote",
+    "view",
+    "preferences",
+    "unsubscribe",
+    "one-click",
+    "sensitive",
+    "feed",
+    "bounces",
 ]
 
 LIFETIME: dict[Purpose, timedelta | None] = {
@@ -21,6 +31,7 @@ LIFETIME: dict[Purpose, timedelta | None] = {
     "one-click": timedelta(days=730),
     "sensitive": timedelta(hours=1),
     "feed": None,
+    "bounces": None,
 }
 
 
@@ -71,6 +82,23 @@ class Tokens:
             raise ExpiredToken
         return Token(purpose, subscriber_id, epoch, subject, issued_at)
 
+    def mark(self, subscriber_id: int, message_id: int) -> str:
+        """What a mail carries in its Message-ID and return path: whose it is, and that it is ours.
+
+        Only characters that survive any server on the way, which may change capitals; at most 50.
+        """
+        said = f"{subscriber_id:x}.{message_id:x}"
+        return f"{said}.{_stamp(self._secrets[0], said)}"
+
+    def read_mark(self, mark: str) -> tuple[int, int]:
+        """The ids of subscriber and message in a mark. Raises InvalidToken."""
+        said, _, stamp = mark.lower().rpartition(".")
+        genuine = [hmac.compare_digest(stamp, _stamp(secret, said)) for secret in self._secrets]
+        if not any(genuine):
+            raise InvalidToken
+        subscriber_id, _, message_id = said.partition(".")
+        return int(subscriber_id, 16), int(message_id, 16)
+
     def address_hashes(self, email_key: str) -> list[str]:
         """The keyed hashes of an address, the current secret's first: what a suppression keeps."""
         return [
@@ -82,3 +110,8 @@ class Tokens:
 
     def _signer(self, purpose: Purpose) -> Signer:
         return Signer(self._keys, salt=f"digest.{purpose}", digest_method=hashlib.sha256)
+
+
+def _stamp(secret: str, said: str) -> str:
+    key = hashlib.sha256(b"digest.mark:" + secret.encode()).digest()
+    return hashlib.blake2b(said.encode(), key=key, digest_size=10).hexdigest()

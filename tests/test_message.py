@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from digest.errors import SettingsError
 from digest.mail.dkim import Signer, load_key
-from digest.mail.message import build, clean, wire_address
+from digest.mail.message import build, clean, mail_address, wire_address
 from digest.mail.render import Rendered
 
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -213,6 +213,31 @@ def test_signatures_hold_whatever_the_white_space(text):
 )
 def test_addresses_as_they_travel(address, wire):
     assert wire_address(address) == wire
+
+
+@pytest.mark.parametrize(
+    ("address", "sent_to"),
+    [
+        ("ada@bücher.example.com", "ada@xn--bcher-kva.example.com"),
+        ("jürgen@bücher.example.com", "jürgen@xn--bcher-kva.example.com"),
+        ("ju\u0308rgen@example.com", "jürgen@example.com"),
+        ("用户@example.com", "用户@example.com"),
+        ("ä" * 33 + "@example.com", None),
+        ("jürgen@example.com>\r\nBcc: x@evil.test", None),
+        ("jür\u202egen@example.com", None),
+        ('"jür gen"@example.com', None),
+        ("jürgen", None),
+    ],
+)
+def test_addresses_beyond_ascii_go_in_utf_8(address, sent_to):
+    assert mail_address(address) == sent_to
+
+
+def test_a_header_with_an_address_beyond_ascii_is_utf_8_and_signed():
+    raw = message(to=("Jürgen", "jürgen@reader.test"), signer=Signer("digest.test", "s1", KEY))
+    assert "<jürgen@reader.test>".encode() in raw
+    assert verified(raw)
+    assert parsed(raw)["Subject"] == MAIL.subject
 
 
 def test_clean_text_is_one_harmless_line():

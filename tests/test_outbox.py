@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -86,9 +87,9 @@ def serve(settings):
     """Puts a server of its own behaviour in the place of the mailbox."""
     running = []
 
-    def start(handler, **smtp):
+    def start(handler, *, utf8=False, **smtp):
         port = free_port()
-        controller = Controller(handler, hostname="127.0.0.1", port=port)
+        controller = Controller(handler, hostname="127.0.0.1", port=port, enable_SMTPUTF8=utf8)
         controller.start()
         running.append(controller)
         changed = settings.smtp.model_copy(update={"port": port, **smtp})
@@ -292,10 +293,24 @@ def test_a_mail_that_cannot_be_made_does_not_hold_up_the_others(app, ada, mailbo
     assert outbox.send_due(app) == outbox.Sent(sent=1, deferred=1)
 
 
-def test_an_address_that_no_server_takes_fails_with_a_reason(app, mailbox):
+def test_a_server_that_knows_smtputf8_takes_an_address_beyond_ascii(app, serve):
+    own = replace(app, settings=serve(box := Mailbox(), utf8=True))
+    put_digest(app, _person(app, "jürgen@reader.test", name="Jürgen", status="active"))
+    put_digest(app, _person(app, "ada@reader.test", status="active"))
+    assert outbox.send_due(own) == outbox.Sent(sent=2)
+    asked = {envelope.rcpt_tos[0]: envelope for envelope in box.envelopes}
+    assert asked.keys() == {"jürgen@reader.test", "ada@reader.test"}
+    assert asked["jürgen@reader.test"].smtp_utf8
+    assert not asked["ada@reader.test"].smtp_utf8
+    assert "jürgen@reader.test" in asked["jürgen@reader.test"].content.decode()
+
+
+def test_a_server_without_smtputf8_gets_no_address_beyond_ascii(app, serve):
+    own = replace(app, settings=serve(box := Mailbox(), utf8=False))
     put_digest(app, _person(app, "jürgen@reader.test", status="active"))
-    assert outbox.send_due(app) == outbox.Sent(failed=1)
-    assert "characters" in rows(app)[0].response
+    assert outbox.send_due(own) == outbox.Sent(failed=1)
+    assert "SMTPUTF8" in rows(app)[0].response
+    assert box.envelopes == []
 
 
 def test_an_unreachable_server_leaves_all_as_it_was(app, ada, settings, clock):

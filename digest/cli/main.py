@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from digest import __version__
-from digest.cli import demo, digests, feeds, subscribers
+from digest.cli import bounces, demo, digests, feeds, subscribers
 from digest.cli.terminal import AsJson, opened, print_fields, print_json, say
 
 if TYPE_CHECKING:
@@ -126,4 +126,6 @@ cli.command("vote")(digests.vote)
 cli.command("evaluate")(digests.evaluate)
 cli.add_typer(feeds.cli, name="feeds")
 cli.add_typer(subscribers.cli, name="subscribers")
+cli.add_typer(bounces.suppressions, name="suppressions")
+cli.add_typer(bounces.bounces, name="bounces")
 cli.add_typer(db, name="db")

@@ -92,7 +92,7 @@ def _fold(text: str, separator: str) -> str:
 
 
 def _relaxed(name: str, value: str) -> bytes:
-    unfolded = value.encode("ascii").replace(b"\r\n", b"")
+    unfolded = value.encode().replace(b"\r\n", b"")
     return b"%s:%s\r\n" % (name.lower().encode("ascii"), _SPACES.sub(b" ", unfolded).strip())
 
 

@@ -41,7 +41,8 @@ def build(
 ) -> bytes:
     """The whole message, CRLF throughout, the same bytes for the same values.
 
-    `sender` and `to` are (name, address); addresses are plain ASCII (see `wire_address`).
+    `sender` and `to` are (name, address); the sender's address is plain ASCII, the recipient's as
+    `mail_address` gives it; a header with one beyond ASCII is in UTF-8 (RFC 6532).
     `one_click` is the address that a mail program's own unsubscribe button posts to (RFC 8058).
     """
     domain = sender[1].rpartition("@")[2]
@@ -72,7 +73,7 @@ def build(
     body = _body(rendered, boundary)
     if signer is not None:
         headers.insert(0, ("DKIM-Signature", signer.header(headers, body, date)))
-    head = "".join(f"{name}: {value}\r\n" for name, value in headers).encode("ascii")
+    head = "".join(f"{name}: {value}\r\n" for name, value in headers).encode()
     _check(head)
     return head + b"\r\n" + body
 
@@ -89,9 +90,10 @@ def clean(text: str) -> str:
 
 
 def mailbox(name: str, address: str) -> str:
-    """`"Name" <address>` as headers have it. Raises ValueError where the address is not plain."""
-    if wire_address(address) != address:
-        raise ValueError("a header needs an address in plain ASCII")
+    """`"Name" <address>` as headers have it. Raises ValueError where the address is not as
+    `mail_address` gives it."""
+    if mail_address(address) != address:
+        raise ValueError("a header needs an address that mail can be sent to")
     name = clean(name)
     if not name:
         return address
@@ -112,6 +114,21 @@ def wire_address(address: str) -> str | None:
         address = known.ascii_email or ""
     whole = _ADDRESS.fullmatch(address)
     return address if whole and ".." not in address and len(address) <= 254 else None
+
+
+def mail_address(address: str) -> str | None:
+    """The address as mail is sent to it: in ASCII wherever that can be, else with its part before
+    the @ in UTF-8, which a server must offer to take (SMTPUTF8, RFC 6531); None for no address."""
+    wire = wire_address(address)
+    if wire is not None or address.isascii():
+        return wire
+    try:
+        known = validate_email(address, check_deliverability=False)
+    except EmailNotValidError:
+        return None
+    whole = f"{known.local_part}@{known.ascii_domain}"
+    fits = len(known.local_part.encode()) <= 64 and len(whole.encode()) <= 254
+    return whole if fits and clean(whole) == whole else None
 
 
 def _folded(name: str, text: str) -> str:

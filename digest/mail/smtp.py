@@ -125,6 +125,8 @@ class Connection:
         if self._unfinished:
             await client.rset()
         international = not recipient.isascii()
+        if international and client.is_ehlo_or_helo_needed:
+            await client.ehlo()
         if international and not client.supports_extension("smtputf8"):
             answers.append("553 5.6.7 this mail server takes no address beyond ASCII (SMTPUTF8)")
             return Outcome("permanent", tuple(answers))

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 from digest.app import App
 from digest.errors import InputError, NotFound
 from digest.tokens import ExpiredToken, InvalidToken
-from digest.web import health, personal, public
+from digest.web import health, personal, public, reports
 from digest.web.guard import Guard
 from digest.web.pages import Site, form_page, page
 
@@ -37,6 +37,7 @@ ROUTES = [
     Route("/one-click/{token}", personal.one_click_page),
     Route("/one-click/{token}", personal.one_click, methods=["POST"]),
     Route("/digests/{token}", personal.digest_page),
+    Route("/bounces/{token}", reports.bounces, methods=["POST"]),
     Route("/healthz", health.healthz),
     Route("/static/{file}", public.static),
 ]
