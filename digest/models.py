@@ -130,6 +130,7 @@ class Paper(SQLModel, table=True):
 
     `announced_day` is the listing day of the first announcement that was no replacement,
     `announced_at` when we recorded it; both empty while only replacements were seen.
+    `version` is 0 where no feed has named it yet and all that is known is a reader's word.
     `fingerprint` is that of title and first author, where they tell one work from another.
     `merged_into` is set where this turned out to be another row's work: the row is then listed
     nowhere, and stays for the mails that showed it.
@@ -214,6 +215,7 @@ class Subscriber(SQLModel, table=True):
     `topics` is [[text, weight], …], `categories` [[code, weight], …]. `send_at` is HH:MM in
     `timezone`. `revision` is raised with every change of profile or vote, so that a ranker trained
     at an older one is known to be stale. `link_epoch` is raised to revoke every link mailed so far.
+    `seeds` are the papers liked as typed at the sign-up, until the address is confirmed.
     """
 
     __tablename__ = "subscriber"
@@ -237,6 +239,7 @@ class Subscriber(SQLModel, table=True):
     created_at: datetime = _moment()
     confirmed_at: datetime | None = _moment(nullable=True)
     link_epoch: int = 0
+    seeds: str = ""
     # An id is never given twice: the links of someone erased must not open a newcomer's pages.
     __table_args__ = ({"sqlite_autoincrement": True},)
 
@@ -326,7 +329,8 @@ class EditionPaper(SQLModel, table=True):
 class Digest(SQLModel, table=True):
     """One subscriber's digest of one listing day; (subscriber, day) is what makes it one.
 
-    `news` are the lines about papers the reader liked, frozen as digest.mail.render.Note has them.
+    `news` are the lines about papers the reader liked, frozen as digest.mail.render.Note has them;
+    `also` are those of followed authors' papers that there was no room for.
     """
 
     __tablename__ = "digest"
@@ -336,6 +340,7 @@ class Digest(SQLModel, table=True):
     since: date
     candidates: int
     news: list[Any] = _json(list)
+    also: list[Any] = _json(list)
     created_at: datetime = _moment(index=True)
     __table_args__ = (UniqueConstraint("subscriber_id", "day"),)
 
@@ -346,7 +351,8 @@ class Pick(SQLModel, table=True):
     `reason` is the sentence that says why, `topic` the reader's topic that spoke loudest for it,
     `sentence` the index of the abstract's marked one,
     `similar` the ids of the near-copies that this paper stands for. `shown_as` is the row whose
-    frozen card the mail shows, where it was merged into this paper later.
+    frozen card the mail shows, where it was merged into this paper later. `team` says which of two
+    rankings put it there, where two are compared.
     """
 
     __tablename__ = "pick"
@@ -361,6 +367,7 @@ class Pick(SQLModel, table=True):
     similar: list[int] | None = Field(default=None, sa_type=JSON)
     reason: str = ""
     topic: str | None = None
+    team: str | None = None
     __table_args__ = (
         UniqueConstraint("subscriber_id", "paper_id"),
         {"sqlite_with_rowid": False},

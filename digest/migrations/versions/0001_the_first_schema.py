@@ -52,9 +52,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_feed")),
         sa.UniqueConstraint("url", name=op.f("uq_feed_url")),
     )
-    with op.batch_alter_table("feed", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_feed_next_fetch_at"), ["next_fetch_at"], unique=False)
-
+    op.create_index(op.f("ix_feed_next_fetch_at"), "feed", ["next_fetch_at"], unique=False)
     op.create_table(
         "host_turn",
         sa.Column("host", sa.String(), nullable=False),
@@ -86,11 +84,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_paper")),
         sa.UniqueConstraint("key", name=op.f("uq_paper_key")),
     )
-    with op.batch_alter_table("paper", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_paper_announced_day"), ["announced_day"], unique=False)
-        batch_op.create_index(batch_op.f("ix_paper_fingerprint"), ["fingerprint"], unique=False)
-        batch_op.create_index(batch_op.f("ix_paper_merged_into"), ["merged_into"], unique=False)
-
+    op.create_index(op.f("ix_paper_announced_day"), "paper", ["announced_day"], unique=False)
+    op.create_index(op.f("ix_paper_fingerprint"), "paper", ["fingerprint"], unique=False)
+    op.create_index(op.f("ix_paper_merged_into"), "paper", ["merged_into"], unique=False)
     op.create_table(
         "subscriber",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -113,15 +109,14 @@ def upgrade() -> None:
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("confirmed_at", sa.BigInteger(), nullable=True),
         sa.Column("link_epoch", sa.Integer(), nullable=False),
+        sa.Column("seeds", sa.String(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_subscriber")),
         sa.UniqueConstraint("email_key", name=op.f("uq_subscriber_email_key")),
         sqlite_autoincrement=True,
     )
-    with op.batch_alter_table("subscriber", schema=None) as batch_op:
-        batch_op.create_index(
-            batch_op.f("ix_subscriber_next_digest_at"), ["next_digest_at"], unique=False
-        )
-
+    op.create_index(
+        op.f("ix_subscriber_next_digest_at"), "subscriber", ["next_digest_at"], unique=False
+    )
     op.create_table(
         "suppression",
         sa.Column("address_hash", sa.String(), nullable=False),
@@ -145,9 +140,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["paper_id"], ["paper.id"], name=op.f("fk_announcement_paper_id")),
         sa.PrimaryKeyConstraint("paper_id", "day", "kind", name=op.f("pk_announcement")),
     )
-    with op.batch_alter_table("announcement", schema=None) as batch_op:
-        batch_op.create_index("ix_announcement_day", ["day"], unique=False)
-
+    op.create_index("ix_announcement_day", "announcement", ["day"], unique=False)
     op.create_table(
         "batch",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -172,11 +165,9 @@ def upgrade() -> None:
             "feed_id", "category", "day", name=op.f("uq_batch_feed_id_category_day")
         ),
     )
-    with op.batch_alter_table("batch", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_batch_day"), ["day"], unique=False)
-        batch_op.create_index(batch_op.f("ix_batch_fill_at"), ["fill_at"], unique=False)
-        batch_op.create_index(batch_op.f("ix_batch_verdict"), ["verdict"], unique=False)
-
+    op.create_index(op.f("ix_batch_day"), "batch", ["day"], unique=False)
+    op.create_index(op.f("ix_batch_fill_at"), "batch", ["fill_at"], unique=False)
+    op.create_index(op.f("ix_batch_verdict"), "batch", ["verdict"], unique=False)
     op.create_table(
         "bounce",
         sa.Column("message_id", sa.Integer(), nullable=False),
@@ -194,12 +185,8 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("message_id", "kind", name=op.f("pk_bounce")),
     )
-    with op.batch_alter_table("bounce", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_bounce_at"), ["at"], unique=False)
-        batch_op.create_index(
-            batch_op.f("ix_bounce_subscriber_id"), ["subscriber_id"], unique=False
-        )
-
+    op.create_index(op.f("ix_bounce_at"), "bounce", ["at"], unique=False)
+    op.create_index(op.f("ix_bounce_subscriber_id"), "bounce", ["subscriber_id"], unique=False)
     op.create_table(
         "digest",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -208,6 +195,7 @@ def upgrade() -> None:
         sa.Column("since", sa.Date(), nullable=False),
         sa.Column("candidates", sa.Integer(), nullable=False),
         sa.Column("news", sa.JSON(), nullable=False),
+        sa.Column("also", sa.JSON(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(
             ["subscriber_id"],
@@ -218,9 +206,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_digest")),
         sa.UniqueConstraint("subscriber_id", "day", name=op.f("uq_digest_subscriber_id_day")),
     )
-    with op.batch_alter_table("digest", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_digest_created_at"), ["created_at"], unique=False)
-
+    op.create_index(op.f("ix_digest_created_at"), "digest", ["created_at"], unique=False)
     op.create_table(
         "edition_paper",
         sa.Column("day", sa.Date(), nullable=False),
@@ -247,9 +233,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("subscriber_id", "paper_id", name=op.f("pk_feedback")),
     )
-    with op.batch_alter_table("feedback", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_feedback_paper_id"), ["paper_id"], unique=False)
-
+    op.create_index(op.f("ix_feedback_paper_id"), "feedback", ["paper_id"], unique=False)
     op.create_table(
         "paper_alias",
         sa.Column("alias", sa.String(), nullable=False),
@@ -257,9 +241,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["paper_id"], ["paper.id"], name=op.f("fk_paper_alias_paper_id")),
         sa.PrimaryKeyConstraint("alias", name=op.f("pk_paper_alias")),
     )
-    with op.batch_alter_table("paper_alias", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_paper_alias_paper_id"), ["paper_id"], unique=False)
-
+    op.create_index(op.f("ix_paper_alias_paper_id"), "paper_alias", ["paper_id"], unique=False)
     op.create_table(
         "paper_news",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -274,11 +256,7 @@ def upgrade() -> None:
             "paper_id", "kind", "version", name=op.f("uq_paper_news_paper_id_kind_version")
         ),
     )
-    with op.batch_alter_table("paper_news", schema=None) as batch_op:
-        batch_op.create_index(
-            batch_op.f("ix_paper_news_recorded_at"), ["recorded_at"], unique=False
-        )
-
+    op.create_index(op.f("ix_paper_news_recorded_at"), "paper_news", ["recorded_at"], unique=False)
     op.create_table(
         "passed_over",
         sa.Column("subscriber_id", sa.Integer(), nullable=False),
@@ -294,9 +272,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("subscriber_id", "day", name=op.f("pk_passed_over")),
         sqlite_with_rowid=False,
     )
-    with op.batch_alter_table("passed_over", schema=None) as batch_op:
-        batch_op.create_index("ix_passed_over_day", ["day"], unique=False)
-
+    op.create_index("ix_passed_over_day", "passed_over", ["day"], unique=False)
     op.create_table(
         "ranker",
         sa.Column("subscriber_id", sa.Integer(), nullable=False),
@@ -326,9 +302,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("feed_id", "mark", name=op.f("pk_raw_batch")),
     )
-    with op.batch_alter_table("raw_batch", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_raw_batch_fetched_at"), ["fetched_at"], unique=False)
-
+    op.create_index(op.f("ix_raw_batch_fetched_at"), "raw_batch", ["fetched_at"], unique=False)
     op.create_table(
         "standing",
         sa.Column("subscriber_id", sa.Integer(), nullable=False),
@@ -351,9 +325,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["paper_id"], ["paper.id"], name=op.f("fk_upvotes_paper_id")),
         sa.PrimaryKeyConstraint("paper_id", "source", "day", name=op.f("pk_upvotes")),
     )
-    with op.batch_alter_table("upvotes", schema=None) as batch_op:
-        batch_op.create_index("ix_upvotes_day", ["day"], unique=False)
-
+    op.create_index("ix_upvotes_day", "upvotes", ["day"], unique=False)
     op.create_table(
         "mail_vote",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -371,10 +343,8 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["paper_id"], ["paper.id"], name=op.f("fk_mail_vote_paper_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_mail_vote")),
     )
-    with op.batch_alter_table("mail_vote", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_mail_vote_cast_at"), ["cast_at"], unique=False)
-        batch_op.create_index(batch_op.f("ix_mail_vote_digest_id"), ["digest_id"], unique=False)
-
+    op.create_index(op.f("ix_mail_vote_cast_at"), "mail_vote", ["cast_at"], unique=False)
+    op.create_index(op.f("ix_mail_vote_digest_id"), "mail_vote", ["digest_id"], unique=False)
     op.create_table(
         "outbox",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -403,11 +373,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_outbox")),
         sa.UniqueConstraint("digest_id", name=op.f("uq_outbox_digest_id")),
     )
-    with op.batch_alter_table("outbox", schema=None) as batch_op:
-        batch_op.create_index(
-            "ix_outbox_status_due_at", ["status", "priority", "due_at"], unique=False
-        )
-
+    op.create_index(
+        "ix_outbox_status_due_at", "outbox", ["status", "priority", "due_at"], unique=False
+    )
     op.create_table(
         "pick",
         sa.Column("digest_id", sa.Integer(), nullable=False),
@@ -421,6 +389,7 @@ def upgrade() -> None:
         sa.Column("similar", sa.JSON(), nullable=True),
         sa.Column("reason", sa.String(), nullable=False),
         sa.Column("topic", sa.String(), nullable=True),
+        sa.Column("team", sa.String(), nullable=True),
         sa.ForeignKeyConstraint(
             ["digest_id"], ["digest.id"], name=op.f("fk_pick_digest_id"), ondelete="CASCADE"
         ),
@@ -438,9 +407,7 @@ def upgrade() -> None:
         ),
         sqlite_with_rowid=False,
     )
-    with op.batch_alter_table("pick", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_pick_paper_id"), ["paper_id"], unique=False)
-
+    op.create_index(op.f("ix_pick_paper_id"), "pick", ["paper_id"], unique=False)
     op.create_table(
         "told_news",
         sa.Column("subscriber_id", sa.Integer(), nullable=False),
