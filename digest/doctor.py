@@ -19,6 +19,7 @@ from sqlmodel import Session, col, select
 from digest.app import App
 from digest.db import schema_is_current
 from digest.errors import DatabaseError, MailError
+from digest.feeds import batches
 from digest.mail import bounces
 from digest.mail.smtp import Connection
 from digest.models import Feed, OutboxMessage, Subscriber
@@ -32,6 +33,7 @@ NO_SPACE = 100_000_000
 SILENT_AFTER = timedelta(days=5)
 LATE_AFTER = timedelta(hours=2)
 FAILING_AFTER = 3
+MOST_BATCHES = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,7 @@ def check(app: App) -> list[Finding]:
         *_dkim(app),
         *_server(app),
         *_feeds(app),
+        *_batches(app),
         *_readers(app),
         *_outbox(app),
         *_refusals(app),
@@ -263,6 +266,23 @@ def _trouble(app: App, feed: Feed) -> Finding | None:
             "Open it in a browser, and look whether it has moved.",
         )
     return None
+
+
+def _batches(app: App) -> Iterator[Finding]:
+    doubtful = batches.open_batches(app)
+    for batch in doubtful[:MOST_BATCHES]:
+        day = batch.day
+        by_hand = "Open the source's page and see: its feed shows only the newest papers."
+        again = f"It is asked for again by itself; at once by `digest ingest --from {day}`."
+        mend = again if batch.fill_at else by_hand
+        yield Finding(f"batch {day}", "warn", batches.told(batch), mend)
+    if len(doubtful) > MOST_BATCHES:
+        yield Finding(
+            "batches",
+            "warn",
+            f"{len(doubtful) - MOST_BATCHES} more batches are in doubt.",
+            f"Run `digest ingest --from {doubtful[-1].day}`.",
+        )
 
 
 def _readers(app: App) -> Iterator[Finding]:

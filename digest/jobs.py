@@ -8,7 +8,7 @@ import structlog
 
 from digest import delivery, outcomes, subscribers, training
 from digest.app import App
-from digest.feeds import ingest
+from digest.feeds import batches, fill, ingest
 from digest.mail import bounces, outbox
 
 Stop = Callable[[], bool]
@@ -29,8 +29,9 @@ class Job:
 
 
 def fetch(app: App, _stop: Stop) -> None:
-    """Reads the feeds that are due; new papers may call for a new feature space."""
-    for report in ingest.ingest_due(app):
+    """Reads the feeds that are due and fills what they lack; new papers may call for a new
+    feature space."""
+    for report in [*ingest.ingest_due(app), *fill.fill_due(app)]:
         log.info(
             "ingested",
             source=report.source,
@@ -56,9 +57,11 @@ def send(app: App, stop: Stop) -> None:
 
 
 def tidy(app: App, _stop: Stop) -> None:
-    """Ends pauses whose day has come, and forgets sign-ups that nobody confirmed."""
+    """Ends pauses whose day has come; forgets sign-ups that nobody confirmed, and the kept bodies
+    of feeds when their time is over."""
     subscribers.end_pauses(app)
     subscribers.purge_unconfirmed(app)
+    batches.forget_raw(app)
     outcomes.forget(app)
 
 

@@ -18,10 +18,11 @@ class Answer:
 
 @dataclass
 class Source:
-    """Answers as `answers` says by path, and remembers what it was asked."""
+    """Answers as `answers` says by path, else as `otherwise`; remembers what it was asked."""
 
     url: str = ""
     answers: dict[str, Answer] = field(default_factory=dict)
+    otherwise: Callable[[str], Answer] = lambda path: Answer(404, path.encode())
     asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
 
 
@@ -33,7 +34,7 @@ def serving() -> Iterator[Source]:
         def do_GET(self) -> None:
             headers = {name.lower(): value for name, value in self.headers.items()}
             plan.asked.append((self.path, headers))
-            answer = plan.answers[self.path]
+            answer = plan.answers.get(self.path) or plan.otherwise(self.path)
             self.send_response(answer.status)
             for name, value in answer.headers.items():
                 self.send_header(name, value)

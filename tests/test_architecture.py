@@ -18,6 +18,8 @@ GROUPS = [
     ("work", "digest.mail.compose digest.mail.writer digest.mail.queue digest.mail.sending"),
     ("work", "digest.mail.outbox digest.mail.bounces digest.feeds.ingest digest.feeds.opml"),
     ("work", "digest.feeds.store digest.suppressions digest.mail.drafts"),
+    ("work", "digest.feeds.batches digest.feeds.fill digest.feeds.leases digest.feeds.replay"),
+    ("work", "digest.feeds.turns"),
     ("io", "digest.mail.inbox"),
     ("io", "digest.mail.smtp digest.feeds.fetch digest.db digest.models digest.migrations.*"),
     ("pure", "digest.mail.* digest.feeds.*"),

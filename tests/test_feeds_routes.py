@@ -4,7 +4,14 @@ from datetime import date
 
 import pytest
 
-from digest.feeds.routes import Routes, arxiv_categories, oai_set, preprint_server, preprint_subject
+from digest.feeds.routes import (
+    Routes,
+    arxiv_categories,
+    following,
+    oai_set,
+    preprint_server,
+    preprint_subject,
+)
 
 
 @pytest.mark.parametrize(
@@ -44,7 +51,9 @@ def test_other_ways_to_the_same() -> None:
         "https://oaipmh.arxiv.org/oai?verb=ListRecords&metadataPrefix=arXiv&set=cs:cs:AI"
         "&from=2026-11-16"
     )
-    assert routes.more_records("a b|1").endswith("verb=ListRecords&resumptionToken=a%20b%7C1")
+    assert following(routes.records("cs.AI", first), "a b|1") == (
+        "https://oaipmh.arxiv.org/oai?verb=ListRecords&resumptionToken=a%20b%7C1"
+    )
     assert "id_list=2611.01234,math/9901001&" in routes.by_ids(["2611.01234", "math/9901001"])
     assert "202611160000+TO+202611182359" in routes.submitted("cs.AI", first, last, 0)
     feed = "https://connect.medrxiv.org/medrxiv_xml.php?subject=Plant_Biology"
@@ -56,3 +65,13 @@ def test_other_ways_to_the_same() -> None:
     everything = "https://connect.biorxiv.org/biorxiv_xml.php?subject=all"
     assert "category" not in routes.preprints(everything, first, last, 0)
     assert routes.daily(last) == "https://huggingface.co/api/daily_papers?date=2026-11-18&limit=100"
+
+
+def test_the_next_page_is_asked_for_as_the_first_was() -> None:
+    api = "https://api.biorxiv.org/details/biorxiv"
+    assert following(f"{api}/2d", "30") == f"{api}/2d/30/json"
+    days = f"{api}/2026-11-16/2026-11-18"
+    assert following(f"{days}/30/json?category=x", "60") == f"{days}/60/json?category=x"
+    query = "https://export.arxiv.org/api/query?search_query=cat%3Acs.AI&start=0&max_results=9"
+    assert "start=9&" in following(query, "9")
+    assert following("https://journal.example/rss", "2") == ""

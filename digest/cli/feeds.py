@@ -1,6 +1,7 @@
 """`digest feeds …` and `digest ingest`: the sources, and a pass over them."""
 
 from dataclasses import asdict
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,8 +18,10 @@ from digest.cli.terminal import (
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import date
 
-    from digest.feeds.ingest import Report
+    from digest.app import App
+    from digest.feeds.ingest import Progress, Report
 
 COLUMNS = (
     *("id", "kind", "url", "title", "failures", "outcome"),
@@ -34,7 +37,9 @@ def add(
     url: str,
     kind: Annotated[
         str | None,
-        typer.Option(metavar="arxiv|huggingface|generic", help="Otherwise the address tells."),
+        typer.Option(
+            metavar="arxiv|huggingface|biorxiv|generic", help="Otherwise the address tells."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -100,20 +105,57 @@ def ingest(
         list[str] | None,
         typer.Argument(metavar="[FILE_OR_URL]...", help="Instead of the feeds that are due."),
     ] = None,
+    first: Annotated[
+        datetime | None,
+        typer.Option("--from", metavar="DAY", formats=["%Y-%m-%d"], help="Backfill from this day."),
+    ] = None,
+    last: Annotated[
+        datetime | None,
+        typer.Option("--to", metavar="DAY", formats=["%Y-%m-%d"], help="To this day; else today."),
+    ] = None,
+    replay: Annotated[
+        bool, typer.Option("--replay", help="Read the kept bodies of these days again instead.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Read the feeds that are due, or what is named; exit code 1 where one fails."""
-    from digest.feeds import ingest as passes
+    """Read the feeds that are due, or what is named; exit code 1 where one fails.
 
+    With --from: ask arXiv (by OAI-PMH), bioRxiv, medRxiv and Hugging Face for what the feeds
+    should have brought on those days.
+    """
+    from digest.errors import InputError
+
+    if first is None and (last is not None or replay):
+        raise InputError("--to and --replay need --from DAY")
+    if first is not None and sources:
+        raise InputError("--from fills all feeds, so it takes no FILE_OR_URL")
     with opened(context) as app, progress("Reading") as advance:
-        if sources:
-            reports = passes.ingest_sources(app, sources, advance)
+        if first is not None:
+            end = (last or app.now()).date()
+            reports = _past(app, first.date(), end, replay=replay)
         else:
-            reports = passes.ingest_due(app, advance)
+            reports = _pass(app, sources or [], advance)
     if not reports and not as_json:
-        say("No feed is due now; `digest feeds list` shows them.")
+        none = "No feed is due now" if first is None else "No feed has anything for these days"
+        say(f"{none}; `digest feeds list` shows them.")
     else:
         _print_reports(reports, as_json)
+
+
+def _pass(app: "App", sources: "Sequence[str]", advance: "Progress") -> "list[Report]":
+    from digest.feeds import fill
+    from digest.feeds import ingest as passes
+
+    if sources:
+        return passes.ingest_sources(app, sources, advance)
+    return [*passes.ingest_due(app, advance), *fill.fill_due(app)]
+
+
+def _past(app: "App", first: "date", last: "date", *, replay: bool) -> "list[Report]":
+    from digest.feeds import fill
+    from digest.feeds import replay as kept
+
+    return kept.replay(app, first, last) if replay else fill.backfill(app, first, last)
 
 
 def _print_reports(reports: "Sequence[Report]", as_json: bool) -> None:

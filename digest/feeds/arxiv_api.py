@@ -10,7 +10,7 @@ from typing import Any
 
 from digest.errors import FeedError
 from digest.feeds import fields
-from digest.feeds.calendar import announced_on
+from digest.feeds.calendar import HELD_BACK, announced_on
 from digest.papers import Entry, Kind, Listing, Rejected, arxiv_id, clean, normal_doi, shortened
 
 # Tags also hold classes of other schemes, such as I.2.6 or 68T05.
@@ -60,11 +60,12 @@ def _entry(item: Any, today: date) -> Entry:
     if named is None:
         raise fields.EntryError("it has no arXiv id")
     number, version = named[0], named[1] or 1
-    first, last = item.get("published_parsed"), item.get("updated_parsed")
-    submitted = _moment(last if version > 1 else first) or _moment(first) or _moment(last)
-    if submitted is None:
+    first = _moment(item.get("published_parsed")) or _moment(item.get("updated_parsed"))
+    if first is None:
         raise fields.EntryError("it has no date")
-    kind: Kind = "replace" if version > 1 else "new"
+    last = _moment(item.get("updated_parsed")) or first
+    # one that was replaced within days is still news
+    kind: Kind = "replace" if version > 1 and last - first > HELD_BACK else "new"
     doi = normal_doi(fields.text_in(item, "arxiv_doi"))
     journal = fields.abstract_of(fields.text_in(item, "arxiv_journal_ref"))[: fields.TITLE]
     return Entry(
@@ -74,7 +75,7 @@ def _entry(item: Any, today: date) -> Entry:
         authors=fields.names_of(fields.text_in(a, "name") for a in item.get("authors", ())),
         categories=fields.codes_of(_codes(item)),
         url=f"https://arxiv.org/abs/{number}",
-        day=min(announced_on(submitted), today),
+        day=min(announced_on(last if kind == "replace" else first), today),
         kind=kind,
         version=version,
         pdf_url=f"https://arxiv.org/pdf/{number}",

@@ -4,7 +4,7 @@ Only the date, the totals and the ids under each heading are read, from whatever
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -43,8 +43,7 @@ def read(body: bytes, where: str) -> ListPage:
         raise FeedError(f"{where} is no list page as we know it")
     kinds: dict[str, Kind] = {}
     total = 0
-    ends = [heading.start() for heading in headings[1:]] + [len(page)]
-    for heading, end in zip(headings, ends, strict=True):
+    for heading, end in _with_ends(headings, len(page)):
         section = _SECTIONS[heading["name"].lower()]
         shown = _entries(page[heading.end() : end], section)
         total += max(int(heading["total"] or 0), len(shown))
@@ -55,13 +54,16 @@ def read(body: bytes, where: str) -> ListPage:
 
 def _entries(text: str, section: Kind) -> dict[str, Kind]:
     found: dict[str, Kind] = {}
-    links = list(_ENTRY.finditer(text))
-    ends = [link.start() for link in links[1:]] + [len(text)]
-    for link, end in zip(links, ends, strict=True):
+    for link, end in _with_ends(list(_ENTRY.finditer(text)), len(text)):
         if named := arxiv_id(link[1]):
             crossed = section == "replace" and _CROSS.search(text[link.end() : end][:600])
             found.setdefault(f"arxiv:{named[0]}", "replace-cross" if crossed else section)
     return found
+
+
+def _with_ends(found: list[re.Match[str]], end: int) -> Iterator[tuple[re.Match[str], int]]:
+    """Each match with where the next one begins, the last with `end`."""
+    return zip(found, [*(later.start() for later in found[1:]), end], strict=False)
 
 
 def _day(page: str) -> date | None:

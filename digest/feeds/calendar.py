@@ -13,6 +13,9 @@ from digest.feeds.fields import EASTERN
 DAY = timedelta(days=1)
 # The feeds are written within seconds of midnight; a little later all caches have them.
 ROLLED_BY = time(0, 30)
+# A moderator may hold a paper back for some days. What changed about a paper later than this after
+# its submission is no part of its first announcement.
+HELD_BACK = timedelta(days=7)
 DEADLINE = time(14, 0)  # what is submitted by then is announced the same evening
 
 # The days without a mailing that arXiv listed for a year. For other years: the public holidays of

@@ -1,15 +1,21 @@
 """Getting a feed's bytes, politely: conditional, identified, bounded, never too often."""
 
+import gzip
+import lzma
 import re
+import ssl
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import cache
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any, Protocol
 from urllib.parse import unquote, urljoin, urlsplit
 
 import httpx2
@@ -19,6 +25,8 @@ from digest.errors import FeedError
 from digest.papers import clean, shortened
 
 MOST_REDIRECTS = 5
+FOR_GOOD = (301, 308)
+LONGEST_LINE = 2_000_000
 CONNECT_SECONDS = 10.0
 # arXiv's terms of use: all its services together, one request in three seconds, one connection.
 ARXIV_SECONDS = 3.0
@@ -34,7 +42,8 @@ _ERROR_TITLE = re.compile(r"Feed error for query:[^<]{0,300}")
 @dataclass(frozen=True, slots=True)
 class Fetched:
     """An answer. `unchanged` is the server's word that `etag` or `last_modified` still hold;
-    `url` is where the redirects ended; `max_age` is in seconds, where the server named one."""
+    `url` is where the redirects ended, `moved_to` where those ended that are for good, empty
+    without such; `max_age` is in seconds, where the server named one."""
 
     body: bytes
     url: str
@@ -43,11 +52,22 @@ class Fetched:
     last_modified: str = ""
     content_type: str = ""
     max_age: int | None = None
+    moved_to: str = ""
+
+
+class Turns(Protocol):
+    """Whose turn it is among several processes: `claim` gives 0 where it is ours now, else the
+    seconds until asking again; `release` ends it and names a pause in seconds."""
+
+    def claim(self, host: str) -> float: ...
+
+    def release(self, host: str, pause: float) -> None: ...
 
 
 @dataclass(eq=False)
 class Limiter:
-    """Gives each host one connection at a time, and arXiv's hosts together one in 3 seconds.
+    """Gives each host one connection at a time, and arXiv's hosts together one in 3 seconds: in
+    this process, and where `turns` are given, among all that share them.
 
     `clock` is in seconds and only ever grows; `sleep` takes seconds.
     """
@@ -59,24 +79,34 @@ class Limiter:
     _ready_at: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
-    def turn(self, host: str) -> Iterator[float]:
+    def turn(self, host: str, turns: Turns | None = None) -> Iterator[float]:
         """Waits for the host's turn and holds it; gives the moment at which it began."""
         arxiv = host == "arxiv.org" or host.endswith(".arxiv.org")
         slot = "arxiv.org" if arxiv else host
+        pause = ARXIV_SECONDS if arxiv else 0.0
         with self._guard:
             turn = self._turns.setdefault(slot, threading.Lock())
         with turn:
             wait = self._ready_at.get(slot, 0.0) - self.clock()
             if wait > 0:
                 self.sleep(wait)
+            while turns is not None and (wait := turns.claim(slot)) > 0:
+                self.sleep(wait)
             try:
                 yield self.clock()
             finally:
-                if arxiv:
-                    self._ready_at[slot] = self.clock() + ARXIV_SECONDS
+                self._ready_at[slot] = self.clock() + pause
+                if turns is not None:
+                    turns.release(slot, pause)
 
 
 LIMITER = Limiter()  # one for the process, whoever fetches
+
+
+@cache
+def _certificates() -> ssl.SSLContext:
+    """The authorities that we trust: reading them takes longer than many a fetch."""
+    return httpx2.create_ssl_context()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +118,7 @@ class Fetcher:
     most_bytes: int = 20_000_000
     limiter: Limiter = LIMITER
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    turns: Turns | None = None
 
     def fetch(self, url: str, *, etag: str = "", last_modified: str = "") -> Fetched:
         """Asks for `url`, naming what we have of it.
@@ -101,7 +132,9 @@ class Fetcher:
             headers["If-Modified-Since"] = last_modified
         limits = httpx2.Timeout(self.timeout, connect=min(CONNECT_SECONDS, self.timeout))
         try:
-            with httpx2.Client(headers=headers, timeout=limits, follow_redirects=False) as client:
+            with httpx2.Client(
+                headers=headers, timeout=limits, follow_redirects=False, verify=_certificates()
+            ) as client:
                 return self._follow(client, url)
         except (httpx2.InvalidURL, ValueError) as error:
             raise FeedError(f"{shown(url)} is not a web address: {error}") from error
@@ -120,18 +153,21 @@ class Fetcher:
         return agent.encode("ascii", "ignore").decode()
 
     def _follow(self, client: httpx2.Client, url: str) -> Fetched:
-        start = url
+        start, moved_to, for_good = url, "", True
         for _ in range(MOST_REDIRECTS + 1):
             parts = urlsplit(url)
             if parts.scheme not in ("http", "https") or not parts.hostname:
                 raise FeedError(f"{shown(url)} is not a web address (http or https)")
             with (
-                self.limiter.turn(parts.hostname) as started,
+                self.limiter.turn(parts.hostname, self.turns) as started,
                 client.stream("GET", url) as response,
             ):
                 if not response.has_redirect_location:
-                    return self._answer(response, url, started + self.timeout)
+                    answer = self._answer(response, url, started + self.timeout)
+                    return replace(answer, moved_to=moved_to)
                 url = urljoin(url, response.headers["location"])
+                for_good = for_good and response.status_code in FOR_GOOD
+                moved_to = url if for_good else moved_to
         raise FeedError(f"{shown(start)} was redirected more than {MOST_REDIRECTS} times")
 
     def _answer(self, response: httpx2.Response, url: str, deadline: float) -> Fetched:
@@ -183,6 +219,19 @@ def read_file(path: str, most_bytes: int) -> Fetched:
             raise FeedError(f"{place} is larger than {most_bytes / 1e6:g} MB")
         return Fetched(place.read_bytes(), str(place))
     except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise FeedError(f"{place} cannot be read: {reason}") from error
+
+
+def lines_of(path: str) -> Iterator[bytes]:
+    """The lines of a file, one at a time; `.xz` and `.gz` are read as they are."""
+    openers: dict[str, Callable[..., Any]] = {".xz": lzma.open, ".gz": gzip.open}
+    place = Path(unquote(urlsplit(path).path) if path.startswith("file://") else path)
+    try:
+        with openers.get(place.suffix.lower(), open)(place, "rb") as lines:
+            while line := lines.readline(LONGEST_LINE):
+                yield line
+    except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise FeedError(f"{place} cannot be read: {reason}") from error
 

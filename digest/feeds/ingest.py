@@ -2,24 +2,34 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from zlib import crc32
 
 import structlog
-from sqlmodel import Session, col, or_, select, update
+from sqlmodel import Session, col, or_, select
 
 from digest.app import App
 from digest.errors import FeedError, InputError, NotFound
-from digest.feeds.fetch import Fetched, Fetcher, read_file, shown
+from digest.feeds import batches, jsonlines
+from digest.feeds.fetch import Fetched, Fetcher, lines_of, read_file, shown
+from digest.feeds.leases import lease, settle
 from digest.feeds.parse import KINDS, detect_kind, parse
+from digest.feeds.routes import following
 from digest.feeds.store import Tally, store
+from digest.feeds.turns import fetcher
 from digest.models import Feed
 from digest.papers import Listing, Rejected, normal_url
 
-LEASE = timedelta(minutes=15)  # longer than a fetch can take with all its redirects
 LONGEST_WAIT = timedelta(days=1)
 # A batch may be late: however long a server's caches hold, we look again after this.
 LONGEST_TRUST = timedelta(hours=6)
+# A batch in doubt is looked at again after this, twice, before another way is tried.
+DOUBTFUL = timedelta(minutes=10)
+# So that not all installations ask at the moment that a server named to all of them.
+SPREAD = timedelta(minutes=5)
+MOST_PAGES = 1_000
+PAGED = ("biorxiv",)  # whose addresses ask for days, so that their pages come to an end
+MOST_TOLD = 100  # rejected entries of one source that a report names
 
 # Called before each source and once at the end: how many are done, of how many, and which is next.
 Progress = Callable[[int, int, str], None]
@@ -55,7 +65,7 @@ def ingest_due(app: App, progress: Progress | None = None) -> list[Report]:
     reports = []
     for done, feed in enumerate(feeds):
         _tell(progress, done, len(feeds), feed.url)
-        if leased := _lease(app, feed, only_due=True):
+        if leased := lease(app, feed.id, only_due=True):
             reports.append(_visit(app, leased))
     _tell(progress, len(feeds), len(feeds), "")
     return reports
@@ -81,7 +91,7 @@ def check_feeds(app: App, progress: Progress | None = None) -> list[Report]:
     for done, feed in enumerate(feeds):
         _tell(progress, done, len(feeds), feed.url)
         try:
-            listing = _listing(_fetcher(app).fetch(feed.url), feed.kind, _today(app))
+            listing = _listing(fetcher(app).fetch(feed.url), feed.kind, _today(app))
         except FeedError as error:
             reports.append(Report(feed.url, outcome=f"{error}.", failed=True))
         else:
@@ -108,22 +118,41 @@ def _ingest_named(app: App, source: str) -> Report:
     web = source.lower().startswith(("http://", "https://"))
     feed = _feed_at(app, source) if web else None
     if feed is not None:
-        leased = _lease(app, feed, only_due=False)
+        leased = lease(app, feed.id, only_due=False)
         busy = "Another process is fetching it right now."
         return _visit(app, leased) if leased else Report(source, outcome=busy, failed=True)
     try:
-        fetched = (
-            _fetcher(app).fetch(source)
-            if web
-            else read_file(source, _most_bytes(app.settings.feeds.max_megabytes))
-        )
-        listing = _listing(fetched, detect_kind(source) if web else None, _today(app))
+        return _from_web(app, source) if web else _from_file(app, source)
     except FeedError as error:
         log.warning("source failed", source=shown(source), reason=str(error))
         return Report(source, outcome=f"{error}.", failed=True)
+
+
+def _from_web(app: App, source: str) -> Report:
+    asking = fetcher(app)
+    fetched = asking.fetch(source)
+    listing = _listing(fetched, detect_kind(source), _today(app))
+    tally = _rest(app, asking, None, fetched.url, listing)
     with app.db.write() as session:
-        # a file shows the votes as they stood on its day
-        tally = store(session, listing, None, app.now(), votes_day=None if web else listing.day)
+        tally += store(session, listing, None, app.now())
+    return _report(source, listing, tally, "")
+
+
+def _from_file(app: App, source: str) -> Report:
+    """A feed's body, whose votes are those of its day; or papers as JSON lines, of any number."""
+    if source.lower().endswith(jsonlines.ENDINGS):
+        tally = Tally()
+        rejections: list[Rejected] = []
+        for piece in jsonlines.listings(lines_of(source), shown(source), _today(app)):
+            with app.db.write() as session:
+                tally += store(session, piece, None, app.now())
+            rejections += piece.rejected[: MOST_TOLD - len(rejections)]
+        whole = Listing(shown(source), None, (), tuple(rejections))
+        return _report(source, whole, tally, "")
+    fetched = read_file(source, _most_bytes(app))
+    listing = _listing(fetched, None, _today(app))
+    with app.db.write() as session:
+        tally = store(session, listing, None, app.now(), votes_day=listing.day)
     return _report(source, listing, tally, "")
 
 
@@ -132,10 +161,14 @@ def _ingest_named(app: App, source: str) -> Report:
 
 def _visit(app: App, feed: Feed) -> Report:
     """Fetches, reads and stores one leased feed. Papers and the feed's state go in together."""
+    asking = fetcher(app)
     try:
-        fetched = _fetcher(app).fetch(feed.url, etag=feed.etag, last_modified=feed.last_modified)
-        listing = None if fetched.unchanged else _listing(fetched, feed.kind, _today(app))
-        return _kept(app, feed, fetched, listing)
+        fetched = asking.fetch(feed.url, etag=feed.etag, last_modified=feed.last_modified)
+        if fetched.unchanged:
+            return _unchanged(app, feed, fetched)
+        listing = _listing(fetched, feed.kind, _today(app))
+        rest = _rest(app, asking, feed, fetched.url, listing)
+        return _kept(app, feed, fetched, listing, rest)
     except FeedError as error:
         log.warning("feed failed", feed=feed.id, reason=str(error))
         return _failed(app, feed, str(error), error.retry_after)
@@ -144,30 +177,124 @@ def _visit(app: App, feed: Feed) -> Report:
         return _failed(app, feed, f"{shown(feed.url)} met a fault of this program (see its log)")
 
 
-def _kept(app: App, feed: Feed, fetched: Fetched, listing: Listing | None) -> Report:
+def _rest(app: App, asking: Fetcher, feed: Feed | None, url: str, listing: Listing) -> Tally:
+    """Stores the further pages of a listing that comes in pages, one at a time."""
+    tally = Tally()
+    if feed is not None and feed.kind not in PAGED:
+        return tally
+    for _ in range(MOST_PAGES):
+        url = following(url, listing.next_page) if listing.next_page else ""
+        if not url:
+            break
+        listing = _listing(asking.fetch(url), feed.kind if feed else None, _today(app))
+        with app.db.write() as session:
+            tally += store(session, listing, feed.id if feed else None, app.now())
+    return tally
+
+
+def _unchanged(app: App, feed: Feed, fetched: Fetched) -> Report:
     now = app.now()
-    next_fetch_at = now + _interval(app, fetched.max_age)
+    report = Report(feed.url, outcome="Unchanged since the last visit.")
     with app.db.write() as session:
-        tally = store(session, listing, feed.id, now) if listing else Tally()
-        report = (
-            _report(feed.url, listing, tally, feed.kind)
-            if listing
-            else Report(feed.url, outcome="Unchanged since the last visit.")
-        )
-        _settle(
+        looks = batches.look(session, feed, None, now)
+        doubtful = batches.record(session, feed, fetched.url, looks, now)
+        settle(
             session,
             feed,
-            etag=fetched.etag or (feed.etag if fetched.unchanged else ""),
-            last_modified=fetched.last_modified or (feed.last_modified * fetched.unchanged),
-            title=listing.title if listing and listing.title else feed.title,
+            etag="" if doubtful else fetched.etag or feed.etag,
+            last_modified="" if doubtful else fetched.last_modified or feed.last_modified,
+            failures=0,
+            checked_at=now,
+            next_fetch_at=_next(app, feed, fetched, frozenset(), doubtful=doubtful),
+            outcome=report.outcome,
+        )
+    return report
+
+
+def _kept(app: App, feed: Feed, fetched: Fetched, listing: Listing, rest: Tally) -> Report:
+    now = app.now()
+    with app.db.write() as session:
+        looks = batches.look(session, feed, listing, now)
+        # an earlier day's items under a later date are no news
+        repeated = any(look.repeated for look in looks)
+        tally = rest + (Tally() if repeated else store(session, listing, feed.id, now))
+        doubtful = batches.record(session, feed, fetched.url, looks, now)
+        batches.keep_raw(session, feed, fetched, listing, now)
+        moved = _moved(session, feed, fetched)
+        gap = _may_lack(feed, listing, tally)
+        if gap and listing.day:
+            batches.note_possible_gap(session, feed, listing.day, now)
+        report = _report(feed.url, listing, tally, feed.kind, _remarks(looks, moved, gap))
+        settle(
+            session,
+            feed,
+            url=moved or feed.url,
+            # what a doubtful body was validated with would only bring the same again
+            etag="" if doubtful else fetched.etag,
+            last_modified="" if doubtful else fetched.last_modified,
+            title=listing.title or feed.title,
             failures=0,
             checked_at=now,
             changed_at=now if tally.new or tally.updated else feed.changed_at,
-            next_fetch_at=next_fetch_at,
+            next_fetch_at=_next(app, feed, fetched, listing.skip_days, doubtful=doubtful),
             outcome=report.outcome,
         )
     log.info("feed read", feed=feed.id, seen=tally.seen, new=tally.new, rejected=tally.rejected)
     return report
+
+
+def _moved(session: Session, feed: Feed, fetched: Fetched) -> str:
+    """Where the feed has moved for good, unless that address is another feed's."""
+    if not fetched.moved_to or fetched.moved_to == feed.url:
+        return ""
+    taken = session.exec(select(Feed.id).where(Feed.url == fetched.moved_to)).first()
+    return "" if taken else fetched.moved_to
+
+
+def _may_lack(feed: Feed, listing: Listing, tally: Tally) -> bool:
+    """Whether a feed that shows its newest entries alone shows none that was known."""
+    if feed.kind in ("arxiv", "huggingface") or feed.changed_at is None or listing.next_page:
+        return False
+    return bool(listing.entries) and tally.new == len(listing.entries)
+
+
+def _remarks(looks: Sequence[batches.Look], moved: str, gap: bool) -> str:
+    told = []
+    doubts = {
+        "empty-suspect": "is empty although a batch is due",
+        "stale-suspect": "still shows an earlier day",
+        "partial": "shows far fewer than usual, or as many as it can",
+    }
+    for look in looks:
+        verdict = look.judgements[-1].verdict
+        if verdict in doubts:
+            told.append(f"{look.category or 'The list'} {doubts[verdict]}.")
+    if gap:
+        told.append("Nothing in it was known, so papers may have come and gone unseen.")
+    if moved:
+        told.append(f"Moved for good to {shown(moved)}.")
+    return " ".join(told)
+
+
+def _next(
+    app: App, feed: Feed, fetched: Fetched, skip_days: frozenset[int], *, doubtful: bool
+) -> datetime:
+    """When to look again: soon where a batch is in doubt, else after the usual interval or what
+    the server asks for, and not on its days of rest (in UTC, as RSS has it)."""
+    now = app.now()
+    if doubtful:
+        return now + DOUBTFUL
+    at = now + _interval(app, fetched.max_age)
+    if fetched.max_age and at > now + _interval(app, None):
+        at += _spread(feed)
+    while at.weekday() in skip_days:
+        midnight = at.replace(hour=0, minute=0, second=0, microsecond=0)
+        at = midnight + timedelta(days=1) + _spread(feed)
+    return at
+
+
+def _spread(feed: Feed) -> timedelta:
+    return SPREAD * (crc32(feed.url.encode()) % 1000 / 1000)
 
 
 def _failed(app: App, feed: Feed, reason: str, retry_after: float | None = None) -> Report:
@@ -176,7 +303,7 @@ def _failed(app: App, feed: Feed, reason: str, retry_after: float | None = None)
     wait = wait_after(failures, _interval(app, None), retry_after, feed.url)
     outcome = f"{reason}. Next try at {now + wait:%Y-%m-%d %H:%M} UTC."
     with app.db.write() as session:
-        _settle(
+        settle(
             session,
             feed,
             failures=failures,
@@ -203,34 +330,8 @@ def _interval(app: App, max_age: int | None) -> timedelta:
     return max(usual, min(timedelta(seconds=max_age or 0), LONGEST_TRUST))
 
 
-def _lease(app: App, feed: Feed, *, only_due: bool) -> Feed | None:
-    """The feed, ours until its lease ends; None where another process has it."""
-    now = app.now()
-    until = now + LEASE
-    free = or_(col(Feed.leased_until).is_(None), col(Feed.leased_until) <= now)
-    claim = update(Feed).where(col(Feed.id) == feed.id, free).values(leased_until=until)
-    if only_due:
-        claim = claim.where(col(Feed.next_fetch_at) <= now)
-    with app.db.write() as session:
-        if session.exec(claim).rowcount != 1:
-            return None
-        leased: Feed = session.exec(select(Feed).where(Feed.id == feed.id)).one()
-    return leased
-
-
-def _settle(session: Session, feed: Feed, **values: object) -> None:
-    """Writes what became of a visit and ends the lease, unless another has taken the feed over."""
-    ours = (col(Feed.id) == feed.id, col(Feed.leased_until) == feed.leased_until)
-    session.exec(update(Feed).where(*ours).values(leased_until=None, **values))
-
-
-def _fetcher(app: App) -> Fetcher:
-    feeds = app.settings.feeds
-    return Fetcher(feeds.contact, feeds.timeout, _most_bytes(feeds.max_megabytes), now=app.now)
-
-
-def _most_bytes(megabytes: float) -> int:
-    return int(megabytes * 1_000_000)
+def _most_bytes(app: App) -> int:
+    return int(app.settings.feeds.max_megabytes * 1_000_000)
 
 
 def _listing(fetched: Fetched, kind: str | None, today: date) -> Listing:
@@ -242,9 +343,10 @@ def _today(app: App) -> date:
     return app.now().date()
 
 
-def _report(source: str, listing: Listing, tally: Tally, kind: str) -> Report:
+def _report(source: str, listing: Listing, tally: Tally, kind: str, remarks: str = "") -> Report:
     told = f"{tally.seen} papers: {tally.new} new, {tally.updated} updated."
-    outcome = (told if tally.seen else _empty(kind)) + _unread(listing)
+    outcome = (told if tally.seen else _empty(kind, remarks)) + _unread(listing)
+    outcome = f"{outcome} {remarks}".strip()
     for rejected in listing.rejected:
         log.warning(
             "entry rejected",
@@ -258,8 +360,8 @@ def _report(source: str, listing: Listing, tally: Tally, kind: str) -> Report:
     )
 
 
-def _empty(kind: str) -> str:
-    return "Empty, as on weekends and holidays." if kind == "arxiv" else "Empty."
+def _empty(kind: str, remarks: str = "") -> str:
+    return "Empty, as on weekends and holidays." if kind == "arxiv" and not remarks else "Empty."
 
 
 def _unread(listing: Listing) -> str:

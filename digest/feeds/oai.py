@@ -4,20 +4,16 @@ https://info.arxiv.org/help/oa/index.html and https://www.openarchives.org/OAI/o
 """
 
 import re
-from datetime import date, timedelta
+from datetime import date
 from xml.etree import ElementTree as Xml
 
 from digest.errors import FeedError
 from digest.feeds import fields
-from digest.feeds.calendar import next_batch_day
+from digest.feeds.calendar import HELD_BACK, next_batch_day
 from digest.papers import Entry, Kind, Listing, Rejected, arxiv_id, clean, normal_doi, shortened
 
 _ROOT = re.compile(rb"<(?:\w+:)?OAI-PMH[\s>]")
 _DECLARED = re.compile(rb"<!(?:DOCTYPE|ENTITY)")
-# A moderator may hold a paper back for some days; a record that changed later than this after its
-# submission was announced before, and something else about it changed.
-HELD_BACK = timedelta(days=7)
-DAY = timedelta(days=1)
 
 
 def is_oai(body: bytes) -> bool:

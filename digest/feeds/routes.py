@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
-from urllib.parse import parse_qs, quote, urlencode, urlsplit
+from urllib.parse import parse_qs, quote, urlencode, urlsplit, urlunsplit
 
 API_PAGE = 200  # records that one request to arXiv's API asks for; ids make long addresses
 _OWN_GROUPS = {"cs", "math", "stat", "eess", "econ", "q-bio", "q-fin"}
@@ -50,9 +50,6 @@ class Routes:
         }
         return f"{self.arxiv_oai}?{urlencode(query, safe=':')}"
 
-    def more_records(self, token: str) -> str:
-        return f"{self.arxiv_oai}?verb=ListRecords&resumptionToken={quote(token, safe='')}"
-
     def daily(self, day: date) -> str:
         return f"{self.huggingface}?date={day}&limit=100"
 
@@ -96,3 +93,22 @@ def preprint_subject(url: str) -> str:
     query = parse_qs(urlsplit(url).query)
     named = (query.get("subject") or query.get("category") or [""])[0].lower()
     return "" if named == "all" else named.replace(" ", "_")
+
+
+def following(url: str, next_page: str) -> str:
+    """The address of a listing's next page, by the form of the first's; empty where there is no
+    way to ask on."""
+    parts = urlsplit(url)
+    if "verb=ListRecords" in parts.query:
+        query = f"verb=ListRecords&resumptionToken={quote(next_page, safe='')}"
+        return urlunsplit(parts._replace(query=query))
+    if "/details/" in parts.path:
+        folder, _, rest = parts.path.partition("/details/")
+        names = [name for name in rest.split("/") if name]
+        kept = names[: 3 if len(names) > 2 and "-" in names[1] else 2]
+        path = "/".join([f"{folder}/details", *kept, next_page, "json"])
+        return urlunsplit(parts._replace(path=path))
+    if "search_query=" in parts.query:
+        query = urlencode(parse_qs(parts.query) | {"start": [next_page]}, doseq=True)
+        return urlunsplit(parts._replace(query=query))
+    return ""
