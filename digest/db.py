@@ -70,6 +70,12 @@ class Db:
             yield connection
 
     @contextmanager
+    def steps(self) -> Iterator[Connection]:
+        """A writing Core connection held for many small transactions: each in its `begin()`."""
+        with self._in_words(), self._writing.connect() as connection:
+            yield connection
+
+    @contextmanager
     def _in_words(self) -> Iterator[None]:
         try:
             yield

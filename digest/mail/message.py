@@ -9,6 +9,7 @@ import unicodedata
 from base64 import b64encode
 from datetime import datetime
 from email.utils import format_datetime
+from functools import lru_cache
 from hashlib import blake2b
 
 from email_validator import EmailNotValidError, validate_email
@@ -89,6 +90,7 @@ def clean(text: str) -> str:
     return text.strip()[:LONGEST]
 
 
+@lru_cache(maxsize=64)
 def mailbox(name: str, address: str) -> str:
     """`"Name" <address>` as headers have it. Raises ValueError where the address is not as
     `mail_address` gives it."""

@@ -91,20 +91,29 @@ def encode(text: str) -> bytes:
     What does not end a line ends in a soft break, so that encoded texts can be put one after
     another. Blanks at a line's end go: the library would make the line too long in encoding them.
     """
+    if "\n" not in text and "\r" not in text and not text.endswith((" ", "\t")):
+        return _one_line(text) if text else b""
     if "\n" in text or "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
         if " \n" in text or "\t\n" in text:
             text = _BLANKS_AT_END.sub("", text)
         text = text.replace("\n", "\r\n")
     bare = text.rstrip(" \t")
-    lines = b2a_qp(bare.encode("utf-8", "replace"), istext=True)
-    if "\n" not in bare:  # the library breaks lines as it finds them broken
-        lines = lines.replace(b"\n", b"\r\n")
-    if lines and not lines.endswith(b"\n"):
-        lines += b"=\r\n"
+    if bare and "\n" not in bare:
+        lines = _one_line(bare)
+    else:
+        lines = b2a_qp(bare.encode("utf-8", "replace"), istext=True)
+        if lines and not lines.endswith(b"\n"):
+            lines += b"=\r\n"
     for start in range(len(bare), len(text), 24):
         lines += b"".join(b"=%02X" % ord(blank) for blank in text[start : start + 24]) + b"=\r\n"
     return lines
+
+
+def _one_line(text: str) -> bytes:
+    """The library breaks lines as it finds them broken: with a bare LF where it finds none."""
+    lines = b2a_qp(text.encode("utf-8", "replace"), istext=True)
+    return lines.replace(b"\n", b"\r\n") + b"=\r\n"
 
 
 def decode(lines: bytes) -> str:

@@ -6,9 +6,10 @@ leased to the process that takes the step, so that two processes never send the 
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, bindparam, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Update, bindparam, func, or_, select, update
 from sqlmodel import Session, col
 
 from digest.models import OutboxMessage, Subscriber, Suppression
@@ -51,26 +52,6 @@ _MINE = (
     col(OutboxMessage.leased_by) == bindparam("worker"),
 )
 _OUTBOX = update(OutboxMessage.__table__)  # type: ignore[attr-defined]
-_BEGIN = (
-    _OUTBOX.where(*_MINE, col(OutboxMessage.status).in_((*OPEN, "sending")))
-    .where(
-        select(Subscriber.id)  # type: ignore[call-overload]
-        .where(
-            Subscriber.id == bindparam("reader"),
-            Subscriber.status == bindparam("reader_status"),
-            Subscriber.email == bindparam("reader_email"),
-            Subscriber.link_epoch == bindparam("reader_epoch"),
-        )
-        .exists(),
-        ~select(Suppression.reason)  # type: ignore[call-overload]
-        .where(
-            col(Suppression.address_hash).in_(bindparam("hashes", expanding=True)),
-            Suppression.reason != bindparam("harmless"),
-        )
-        .exists(),
-    )
-    .values(status="sending", leased_until=bindparam("until"))
-)
 _SETTLE = _OUTBOX.where(*_MINE, col(OutboxMessage.status).in_((*OPEN, "sending")))
 
 
@@ -123,31 +104,46 @@ def lease(
     return found
 
 
+@cache
+def _beginning(hashes: int) -> Update:
+    """The mark of a message whose reader's address has so many hashes."""
+    reader = select(col(Subscriber.id)).where(
+        col(Subscriber.id) == bindparam("reader"),
+        col(Subscriber.status) == bindparam("reader_status"),
+        col(Subscriber.email) == bindparam("reader_email"),
+        col(Subscriber.link_epoch) == bindparam("reader_epoch"),
+    )
+    against = select(col(Suppression.reason)).where(
+        col(Suppression.address_hash).in_([bindparam(f"hash{n}") for n in range(hashes)]),
+        col(Suppression.reason) != bindparam("harmless"),
+    )
+    open_still = col(OutboxMessage.status).in_((*OPEN, "sending"))
+    which = _OUTBOX.where(*_MINE, open_still, reader.exists(), ~against.exists())
+    return which.values(status="sending", leased_until=bindparam("until"))
+
+
 def begin(connection: Connection, message: Waiting, worker: str, seen: Seen, now: datetime) -> bool:
     """Marks the message as being sent, right before its DATA. False where it may not go: it was
     cancelled, another process has it, or its reader is not as the mail was made for."""
-    done = connection.execute(
-        _BEGIN,
-        {
-            "key": message.id,
-            "worker": worker,
-            "until": now + LEASE,
-            "reader": message.subscriber_id,
-            "reader_status": seen.status,
-            "reader_email": seen.email,
-            "reader_epoch": seen.link_epoch,
-            "hashes": list(seen.address_hashes),
-            "harmless": seen.harmless,
-        },
-    )
-    return done.rowcount == 1
+    values = {
+        "key": message.id,
+        "worker": worker,
+        "until": now + LEASE,
+        "reader": message.subscriber_id,
+        "reader_status": seen.status,
+        "reader_email": seen.email,
+        "reader_epoch": seen.link_epoch,
+        "harmless": seen.harmless,
+    }
+    hashes = {f"hash{n}": one for n, one in enumerate(seen.address_hashes)}
+    return connection.execute(_beginning(len(hashes)), values | hashes).rowcount == 1
 
 
 def settle(connection: Connection, message: Waiting, worker: str, **values: Any) -> bool:
     """Records what became of a message and ends its lease. False where it is no longer ours."""
-    freed = {"leased_by": None, "leased_until": None} | values
-    done = connection.execute(_SETTLE.values(freed), {"key": message.id, "worker": worker})
-    return done.rowcount == 1
+    which = {"key": message.id, "worker": worker}
+    freed = {"leased_by": None, "leased_until": None}
+    return connection.execute(_SETTLE, which | freed | values).rowcount == 1
 
 
 def release(connection: Connection, messages: Iterable[Waiting], worker: str) -> None:

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import lru_cache
+from html import escape
 from typing import Any, Literal, Self
 
 import jinja2
-from markupsafe import escape
 
 from digest import categories
 from digest.mail import headline, pieces
@@ -159,12 +159,7 @@ def render_digest(env: jinja2.Environment, mail: DigestMail) -> Rendered:
 def encode_digest(env: jinja2.Environment, mail: DigestMail) -> Encoded:
     """The digest; with many papers the last ones are shortened, so that no client cuts it off."""
     own = [_own(env, item, number) for number, item in enumerate(mail.items, start=1)]
-    papers = _papers(env, mail, own)
-    html = [
-        paper.html.fill(its.html | _marked(env, paper, its))
-        for paper, its in zip(papers, own, strict=True)
-    ]
-    text = [paper.text.fill(its.text) for paper, its in zip(papers, own, strict=True)]
+    html, text = _papers(env, mail, own)
     below = [_news(env, mail.news), _trending(env, mail.trending)]
     titles = [item.card.title for item in mail.items]
     topics = [item.topic for item in mail.items]
@@ -178,7 +173,7 @@ def encode_digest(env: jinja2.Environment, mail: DigestMail) -> Encoded:
         "unsubscribe_url": mail.unsubscribe_url,
         "view_url": mail.view_url,
     }
-    shown = {name: pieces.encode(str(escape(value))) for name, value in values.items()}
+    shown = {name: pieces.encode(escape(value)) for name, value in values.items()}
     shown |= {"picks": b"\r\n".join(html), "below": b"".join(part.html.fill({}) for part in below)}
     plain = {name: pieces.encode(values[name]) for name in PLAIN}
     plain |= {name: pieces.encode(pieces.wrap(values[name])) for name in WRAPPED}
@@ -214,12 +209,16 @@ def _count(mail: DigestMail) -> str:
 # How much of each paper there is room for
 
 
-def _papers(env: jinja2.Environment, mail: DigestMail, own: Sequence[_Own]) -> list[_Part]:
-    """A piece for each paper, with as much of it as there is room for, the best papers first."""
+def _papers(
+    env: jinja2.Environment, mail: DigestMail, own: Sequence[_Own]
+) -> tuple[list[bytes], list[bytes]]:
+    """Each paper's HTML and text, with as much of it as there is room for, the best ones first."""
     frame = _frame_bytes(env, mail)
-    best = [_piece(env, item, "full") for item in mail.items]
-    if _fits(frame, map(_bytes, best, own)):
-        return best
+    papers = [_piece(env, item, "full") for item in mail.items]
+    html, text = _filled(env, papers, own)
+    shown = sum(paper.html_bytes + its.html_bytes for paper, its in zip(papers, own, strict=True))
+    if _fits(frame, [(shown, sum(map(len, html)) + sum(map(len, text)))]):
+        return html, text
     papers = [_piece(env, item, "title") for item in mail.items]
     sizes = list(map(_bytes, papers, own))
     for level in LEVELS[1:]:
@@ -230,7 +229,15 @@ def _papers(env: jinja2.Environment, mail: DigestMail, own: Sequence[_Own]) -> l
                 sizes[index] = before
                 break
             papers[index] = fuller
-    return papers
+    return _filled(env, papers, own)
+
+
+def _filled(
+    env: jinja2.Environment, papers: Sequence[_Part], own: Sequence[_Own]
+) -> tuple[list[bytes], list[bytes]]:
+    pairs = list(zip(papers, own, strict=True))
+    html = [paper.html.fill(its.html | _marked(env, paper, its)) for paper, its in pairs]
+    return html, [paper.text.fill(its.text) for paper, its in pairs]
 
 
 def _fits(frame: tuple[int, int], sizes: Iterable[tuple[int, int]]) -> bool:
@@ -364,7 +371,7 @@ def _http(url: str) -> str:
 
 
 def _own(env: jinja2.Environment, item: Item, number: int) -> _Own:
-    up, down = str(escape(item.up_url)), str(escape(item.down_url))
+    up, down = escape(item.up_url), escape(item.down_url)
     shown = {"up": up, "down": down}
     number_html, number_text = _number(number)
     html = {"number": number_html, "up": pieces.encode(up), "down": pieces.encode(down)}

@@ -64,9 +64,8 @@ class Run:
         with self._app.db.read() as session:
             self._total = queue.due(session, self._app.now(), self._only)
         workers = [self._work() for _ in range(self._app.settings.smtp.connections)]
-        try:
+        with self._app.db.steps() as self._rows:
             ends = await asyncio.gather(*workers, return_exceptions=True)
-        finally:
             self._give_back([draft.message for draft in self._drafts])
         failures = [end for end in ends if isinstance(end, BaseException)]
         fatal = [end for end in failures if not isinstance(end, Unreachable)]
@@ -127,8 +126,8 @@ class Run:
 
     def _claim(self, before: int | None = None) -> list[Waiting]:
         now = self._app.now()
-        with self._app.db.connect() as connection:
-            return queue.lease(connection, now, self._lease, BATCH, only=self._only, before=before)
+        with self._rows.begin():
+            return queue.lease(self._rows, now, self._lease, BATCH, only=self._only, before=before)
 
     def _read(self, messages: list[Waiting]) -> list[Draft | Unwanted]:
         if not messages:
@@ -168,8 +167,9 @@ class Run:
 
     async def _hand_over(self, connection: Connection, draft: Draft, ready: Ready) -> Outcome:
         def before_data() -> bool:
-            with self._app.db.connect() as rows:
-                return queue.begin(rows, draft.message, self._lease, draft.seen, self._app.now())
+            now = self._app.now()
+            with self._rows.begin():
+                return queue.begin(self._rows, draft.message, self._lease, draft.seen, now)
 
         try:
             return await connection.send(
@@ -195,8 +195,8 @@ class Run:
 
     def _give_back(self, messages: list[Waiting]) -> None:
         if messages:
-            with self._app.db.connect() as connection:
-                queue.release(connection, messages, self._lease)
+            with self._rows.begin():
+                queue.release(self._rows, messages, self._lease)
 
     def _learn(self, message: Waiting, outcome: Outcome) -> None:
         if outcome.slow:
@@ -233,9 +233,8 @@ class Run:
 
     def _record(self, message: Waiting, status: str, **values: object) -> None:
         self.counts[status] += 1
-        with self._app.db.connect() as connection:
-            ours = queue.settle(
-                connection, message, self._lease, status=status, tries=message.tries + 1, **values
-            )
+        values |= {"status": status, "tries": message.tries + 1}
+        with self._rows.begin():
+            ours = queue.settle(self._rows, message, self._lease, **values)
         if not ours:
             log.warning("a message was taken over by another process", message=message.id)
