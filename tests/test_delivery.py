@@ -4,11 +4,13 @@ from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
 
 import pytest
-from conftest import IMAGES, announce
+from conftest import GALAXIES, IMAGES, announce
 from sqlmodel import select
 
 from digest.delivery import deliver, prepare, preview
 from digest.errors import NotFound
+from digest.mail.compose import load
+from digest.mail.links import Links
 from digest.models import Digest, EditionPaper, OutboxMessage, Paper, Pick, Subscriber
 
 
@@ -159,6 +161,29 @@ def test_what_was_sent_is_frozen(app, ada, clock):
             paper.title = "Changed since"
     cards = [row.card["title"] for row in rows(app, EditionPaper)]
     assert len(cards) == 10 and "Changed since" not in cards
+
+
+def test_the_subject_tells_the_readers_topics_and_near_copies_stand_behind(
+    app, ada, mailbox, clock
+):
+    announce(app, clock().date(), [*IMAGES, f"{IMAGES[0]}, again", *GALAXIES])
+    preview_text = preview(app, ada.email).text
+    assert deliver(app).sent == 1
+    mail = mailbox.messages[-1]
+    assert " on diffusion models for image generation: " in mail["Subject"]
+    text = mail.get_body(("plain",)).get_content()
+    (first,) = [paper for paper in text.split("-" * 72) if "And 1 similar:" in paper]
+    assert IMAGES[0][:40] in first
+    assert first.count("https://arxiv.org/abs/") == 2
+    assert preview_text.count("And 1 similar:") == 1
+    with app.db.write() as session:
+        for paper in session.exec(select(Paper)):
+            paper.title = "Renamed"
+        digest, reader = session.exec(select(Digest)).one(), session.get_one(Subscriber, ada.id)
+        links = Links("", app.tokens)
+        again = load(session, reader, digest, app.settings, links)
+    (folded,) = [item.similar for item in again.items if item.similar]
+    assert IMAGES[0][:40] in folded[0].title
 
 
 def test_a_dry_run_changes_nothing(app, ada, clock, mailbox):
