@@ -266,6 +266,8 @@ def pass_over(
     for person, planned in readers:
         outcome, detail = _nothing(person, planned) if planned and planned.candidates else quiet
         due = person.next_digest_at or now
+        if now - due > schedule.DAY:  # after days without a service, it is today's hour that came
+            due = now
         rows.append(
             {
                 "subscriber_id": person.id,

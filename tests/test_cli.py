@@ -359,6 +359,19 @@ def test_without_a_mail_server_delivery_is_1_and_nothing_is_lost(
     assert len(mailbox.messages) == 1
 
 
+def test_why_tells_of_the_day(service: Digest) -> None:
+    service("subscribers", "add", "ada@reader.test", "--topic", TOPIC)
+    told = service("why", "ada@reader.test", "--json").json
+    assert (set(told), told["outcome"]) == ({"day", "outcome", "detail"}, "waiting")
+    service("deliver", "--day", DAY)
+    assert service("why", "ada@reader.test", "--json").json["outcome"] == "sent"
+    assert "sent: Sent at" in service("why", "ada@reader.test").out
+    before = service("why", "ada@reader.test", "--day", "2020-01-01", "--json").json
+    assert (before["day"], before["outcome"]) == ("2020-01-01", "not-subscribed")
+    assert service("why", "nobody@reader.test").code == 1
+    assert service("why", "ada@reader.test", "--day", "yesterday").code == 2
+
+
 def test_a_test_mail_shows_the_servers_answers(service: Digest, mailbox: Mailbox) -> None:
     told = service("send-test", "ada@reader.test")
     assert "250 2.0.0 kept" in told.out

@@ -15,7 +15,7 @@ from web_door import Door
 from digest import feedback, subscribers
 from digest.app import App
 from digest.changes import Changes
-from digest.delivery import deliver
+from digest.delivery import deliver, prepare
 from digest.errors import NotFound
 from digest.mail import outbox
 from digest.mail.links import Bearer, Links
@@ -208,6 +208,13 @@ def test_a_wrong_form_comes_back_with_what_was_typed(app, web, field, value, sai
     assert "<b>maps" not in answer.text
     with app.db.read() as session:
         assert subscribers.listing(session) == []
+
+
+def test_the_preferences_tell_of_the_last_days(app, web, ada):
+    link = Links("", app.tokens).preferences(bearer(app, ada))
+    assert "Nothing was announced" not in read(web.get(link))
+    prepare(app)
+    assert "Nothing was announced" in read(web.get(link))
 
 
 def test_a_fresh_link_opens_the_preferences(app, web, ada, mailbox):
