@@ -101,7 +101,7 @@ def tick(app: App, arxiv: Arxiv) -> None:
 
 
 def play(app: App, arxiv: Arxiv, clock: Clock) -> None:
-    while clock.moment < START + timedelta(days=14):
+    while clock.moment < START + timedelta(days=13, hours=12):
         tick(app, arxiv)
         clock.forward(minutes=30)
 
@@ -129,10 +129,15 @@ def batches(app: App) -> dict[tuple[str, date], Batch]:
 
 
 def everything(app: App) -> list[object]:
+    """All that was stored, but for the batch of the last day: a Sunday, on which nobody looked."""
     with app.db.read() as session:
         return [
-            [row.model_dump() for row in session.exec(select(table))]
-            for table in (Paper, Announcement, Batch)
+            [row.model_dump() for row in session.exec(query)]
+            for query in (
+                select(Paper),
+                select(Announcement),
+                select(Batch).where(Batch.day != DAYS[-1]).order_by(Batch.id),
+            )
         ]
 
 
@@ -158,7 +163,8 @@ def test_two_weeks_of_real_life(app: App, arxiv: Arxiv, clock: Clock, source: So
     ingest_sources(app, [feed.url for feed in list_feeds(app)])
     backfill(app, DAYS[0], DAYS[-1], arxiv.routes)
     tick(app, arxiv)
-    assert everything(app) == before
+    for now, then in zip(everything(app), before, strict=True):
+        assert now == then
 
 
 def _exactly_the_scripts_papers(app: App, arxiv: Arxiv) -> None:
