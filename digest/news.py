@@ -29,9 +29,12 @@ class Change:
 
 
 def line_of(change: Change) -> dict[str, tuple[int, str]]:
-    """What to tell of a change, by kind: (version, line); empty where there is nothing."""
+    """What to tell of a change, by kind: (version, line); empty where there is nothing, as where
+    the paper was known by a reader's word alone until now."""
     before, after = change.before, change.after
     told: dict[str, tuple[int, str]] = {}
+    if not before["version"]:
+        return told
     if after["version"] > before["version"]:
         parts = [name for name in ("title", "abstract") if after[name] != before[name]]
         what = f"{' and '.join(parts)} changed" if parts else "abstract unchanged"

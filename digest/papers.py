@@ -98,6 +98,9 @@ def shortened(text: str, limit: int) -> str:
 
 # Identity
 
+# What an id begins with, the best first; `title:` is for what a reader cites without any id.
+KINDS = ("arxiv", "doi", "url", "title")
+
 _ARXIV = (
     r"(?P<id>\d{2}(?:0[1-9]|1[0-2])\.\d{4,5}"  # since April 2007
     r"|[a-z][a-z-]{1,15}(?:\.[A-Za-z]{2})?/\d{7})(?:v(?P<version>[1-9]\d{0,2}))?"
@@ -112,6 +115,7 @@ _ARXIV_URL = re.compile(
 )
 _DOI = re.compile(r"10\.\d{4,9}/\S+")
 _DOI_PREFIX = re.compile(r"(?:https?://(?:dx\.)?doi\.org/|info:doi/|doi:)\s*", re.IGNORECASE)
+_TITLE_KEY = re.compile(r"title:[0-9a-f]{16}")
 _TRACKING = re.compile(r"utm_\w+|fbclid|gclid|mc_[ce]id|rss|af|ref|source|cmpid|campaign")
 
 
@@ -185,7 +189,7 @@ def paper_keys(*, arxiv: str = "", doi: str = "", url: str = "") -> list[str]:
 
 def best_key(keys: Sequence[str]) -> str:
     """Of several ids of one work, the one to show; the earlier of two of the same kind."""
-    return min(keys, key=lambda key: ("arxiv", "doi", "url").index(key.partition(":")[0]))
+    return min(keys, key=lambda key: KINDS.index(key.partition(":")[0]))
 
 
 def parse_paper_id(text: str) -> str:
@@ -194,6 +198,8 @@ def parse_paper_id(text: str) -> str:
     Raises InputError where it is none of these.
     """
     text = text.strip()
+    if _TITLE_KEY.fullmatch(text):
+        return text
     bare = text.removeprefix("url:")
     keys = paper_keys(arxiv=bare, doi="" if normal_url(bare) else bare, url=bare)
     if not keys:

@@ -1,14 +1,15 @@
 """The life of a subscription: add, sign up, confirm, edit, pause, resume, remove, erase."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, update
 from sqlmodel import Session, col, select
 
-from digest import feedback
+from digest import seeds
 from digest.changes import Address, Changes, parse_address
+from digest.citations import Citations, parse_citations
 from digest.errors import InputError, NotFound
 from digest.mail import outbox
 from digest.models import OutboxMessage, Standing, Subscriber, Suppression
@@ -28,11 +29,11 @@ _SCHEDULE = {"frequency", "send_at", "timezone"}
 _TASTE = {"topics", "categories", "authors", "muted"}
 
 
-def add(app: "App", email: str, changes: Changes, likes: Sequence[str] = ()) -> Subscriber:
-    """A confirmed subscriber by the operator's word; `likes` are ids of papers, voted up.
+def add(app: "App", email: str, changes: Changes) -> Subscriber:
+    """A confirmed subscriber by the operator's word.
 
     Raises InputError where the address is there already, gets no mail, or ended its
-    subscription; NotFound for an unknown paper.
+    subscription.
     """
     address, values, now = parse_address(email), changes.checked(), app.now()
     with app.db.write() as session:
@@ -47,10 +48,6 @@ def add(app: "App", email: str, changes: Changes, likes: Sequence[str] = ()) -> 
         session.add(person)
         session.flush()
         _note_standing(session, person, now)
-        for like in likes:
-            paper = feedback.find_paper(session, like)
-            feedback.record(session, _id(person), _id(paper), "up", source="seed", now=now)
-        session.refresh(person)
     return person
 
 
@@ -74,19 +71,22 @@ def refuse_unwanted(app: "App", session: Session, address: Address) -> None:
         )
 
 
-def subscribe(app: "App", email: str, changes: Changes) -> None:
-    """A visitor's sign-up: the wishes wait until the address is confirmed by mail.
+def subscribe(app: "App", email: str, changes: Changes, liked: str = "") -> None:
+    """A visitor's sign-up: the wishes, and `liked`, papers to start from, wait until the address
+    is confirmed by mail.
 
     Says the same for every address, known or not. Someone subscribed already gets a link to the
     preferences instead, and nothing is changed. Raises InputError for what is no address.
     """
     address, values, now = parse_address(email), changes.checked(), app.now()
+    parse_citations(liked)
     with app.db.write() as session:
         if suppressed(app, session, address.key) not in (None, "erased"):
             return
         person = _by_key(session, address.key) or _new(address, now)
         if person.status in ("pending", "removed"):
             person.status = "pending"
+            person.seeds = liked
             _apply(person, values)
         session.add(person)
         session.flush()
@@ -136,6 +136,8 @@ def confirm(app: "App", subscriber_id: int) -> Subscriber:
             _note_standing(session, person, now)
             for suppression in _erasures(app, session, person.email_key):
                 session.delete(suppression)
+            seeds.plant(session, subscriber_id, parse_citations(person.seeds), now)
+            person.seeds = ""
         session.add(person)
     return person
 
@@ -160,6 +162,13 @@ def edit(app: "App", subscriber_id: int, changes: Changes) -> Subscriber:
             person.next_digest_at = _next_due(person, now)
         session.add(person)
     return person
+
+
+def like(app: "App", subscriber_id: int, named: Citations) -> seeds.Planted:
+    """Papers to start from become votes up; says what became of them."""
+    with app.db.write() as session:
+        _running(session, subscriber_id)
+        return seeds.plant(session, subscriber_id, named, app.now())
 
 
 def pause(app: "App", subscriber_id: int, until: date | None = None) -> Subscriber:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 REFIT_AFTER = timedelta(days=7)
 REFIT_GROWTH = 1.05
 CORPUS = 60_000
+# What a reader said of a paper trains that reader's model alone.
+_LISTED = col(Paper.version) > 0
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ def refit_if_due(app: "App") -> bool:
                 col(StoredSpace.fitted_at).desc()
             )
         ).first()
-        papers = session.exec(select(func.count()).select_from(Paper)).one()
+        papers = session.exec(select(func.count()).where(_LISTED)).one()
     if papers == 0 or (stored is not None and not _is_stale(*stored, papers, app.now())):
         return False
     refit(app)
@@ -74,7 +76,8 @@ def refit(app: "App") -> "FeatureSpace":
     from digest.ranking.features import FeatureSpace  # noqa: PLC0415 (slow import)
 
     with app.db.read() as session:
-        papers = session.exec(select(Paper).order_by(col(Paper.id).desc()).limit(CORPUS)).all()
+        newest = select(Paper).where(_LISTED).order_by(col(Paper.id).desc())
+        papers = session.exec(newest.limit(CORPUS)).all()
     space = FeatureSpace.fit(papers)
     with app.db.write() as session:
         session.exec(delete(StoredSpace))
@@ -123,11 +126,17 @@ def ready(app: "App", space: "FeatureSpace", subscribers: Sequence[Subscriber]) 
         votes = training_set(session, ids)
         named = {paper for pairs in votes.values() for paper, vote in pairs if vote}
         named |= {int(paper) for kept in stored.values() for paper in Ranker.loads(kept).papers}
-        papers = papers_by_id(session, named)
+        # A paper named by its id alone says nothing until its text is there.
+        papers = [paper for paper in papers_by_id(session, named) if paper.title or paper.abstract]
     known = PaperRows(tuple(str(paper.id) for paper in papers), space.transform(papers))
     rows = space.profile_rows(profiles)
     rankers = {subscriber: Ranker.loads(kept) for subscriber, kept in stored.items()}
-    stale = [at for at, subscriber in enumerate(ids) if subscriber not in rankers]
+    stale = [
+        at
+        for at, subscriber in enumerate(ids)
+        if subscriber not in rankers
+        or set(rankers[subscriber].papers) != set(_cast(votes.get(subscriber, []), known))
+    ]
     for at in stale:
         rankers[ids[at]] = _train(space, votes.get(ids[at], []), rows[[at]], known)
     _keep(app, [subscribers[at] for at in stale], rankers)
@@ -170,11 +179,17 @@ def _train(
 
     from digest.ranking.ranker import Votes, fit  # noqa: PLC0415 (slow import)
 
-    cast = [(str(paper), vote > 0) for paper, vote in pairs if vote and str(paper) in known.row_of]
-    names = tuple(paper for paper, _ in cast)
+    cast = _cast(pairs, known)
+    names = tuple(cast)
     rows = known.matrix[[known.row_of[paper] for paper in names]]
-    liked = np.array([like for _, like in cast], bool)
+    liked = np.array(list(cast.values()), bool)
     return fit(space, Votes(names, rows, liked), profile_row)
+
+
+def _cast(pairs: Sequence[tuple[int, int]], known: "PaperRows") -> dict[str, bool]:
+    """The votes that can be learned from: the paper's name, and whether it was a like."""
+    named = ((str(paper), vote) for paper, vote in pairs if vote)
+    return {paper: vote > 0 for paper, vote in named if paper in known.row_of}
 
 
 def _keep(app: "App", subscribers: Sequence[Subscriber], rankers: "dict[int, Ranker]") -> None:

@@ -13,8 +13,8 @@ PACKAGE = Path(__file__).parent.parent / "digest"
 GROUPS = [
     ("values", "digest digest.errors digest.settings digest.papers"),
     ("pure", "digest.latex digest.schedule digest.tokens digest.changes digest.ranking.*"),
-    ("pure", "digest.categories"),
-    ("work", "digest.bursts"),
+    ("pure", "digest.categories digest.citations"),
+    ("work", "digest.bursts digest.seeds digest.preference digest.hindsight"),
     ("work", "digest.mail.compose digest.mail.writer digest.mail.queue digest.mail.sending"),
     ("work", "digest.mail.outbox digest.mail.bounces digest.feeds.ingest digest.feeds.opml"),
     ("work", "digest.feeds.store digest.suppressions digest.mail.drafts"),

@@ -15,6 +15,7 @@ from digest.cli.terminal import (
     document,
     opened,
     parse_day,
+    plain,
     print_fields,
     print_json,
     print_table,
@@ -26,6 +27,7 @@ from digest.errors import DigestError, InputError
 if TYPE_CHECKING:
     from digest.app import App
     from digest.changes import Changes
+    from digest.citations import Citations
     from digest.models import Subscriber
 
 cli = typer.Typer(help="Who reads: add, change, pause, end, import, export.", no_args_is_help=True)
@@ -45,6 +47,9 @@ Topic = Annotated[
 Category = Annotated[list[str] | None, typer.Option(help="An arXiv category, once for each.")]
 Author = Annotated[list[str] | None, typer.Option(help="An author to follow, once for each.")]
 Like = Annotated[list[str] | None, typer.Option(help="The id of a paper to start from.")]
+Bibtex = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="BibTeX of papers to start from.")
+]
 Mute = Annotated[list[str] | None, typer.Option(help="A word to leave out, once for each.")]
 MinScore = Annotated[
     float | None, typer.Option(help="Leave out what scores lower (0 to 1); -inf: no such bar.")
@@ -66,6 +71,7 @@ def add(
     category: Category = None,
     author: Author = None,
     like: Like = None,
+    bibtex: Bibtex = None,
     mute: Mute = None,
     min_score: MinScore = None,
     per_digest: PerDigest = None,
@@ -80,9 +86,15 @@ def add(
     changes = _changes(
         name, topic, category, author, mute, min_score, per_digest, frequency, at, timezone
     )
+    liked = _liked(like or [], bibtex)
     with opened(context) as app:
-        person = subscribers.add(app, email, changes, like or [])
+        person = subscribers.add(app, email, changes)
+        planted = subscribers.like(app, _find(app, email), liked)
     _show(person, as_json)
+    if planted.papers and not as_json:
+        say(f"Starts from {planted.papers} paper{'s' * (planted.papers > 1)}.")
+    for piece in planted.unread:
+        typer.echo(f"Not understood as a paper: {plain(piece)}", err=True)
 
 
 @cli.command("edit")
@@ -138,6 +150,20 @@ def _changes(
         send_at=at,
         timezone=timezone,
     )
+
+
+def _liked(ids: list[str], bibtex: Path | None) -> "Citations":
+    """Raises InputError for an id that is none; what a file holds besides papers may stay there."""
+    from digest.citations import Citations, parse_citations
+
+    named = parse_citations("\n".join(ids))
+    if named.unread:
+        raise InputError(f"--like {named.unread[0]}: expected the id of a paper")
+    if bibtex is None:
+        return named
+    with _file(bibtex, "r") as file:
+        held = parse_citations(file.read())
+    return Citations((*named.papers, *held.papers), held.unread)
 
 
 def _find(app: "App", email: str) -> int:

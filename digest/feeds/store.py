@@ -13,7 +13,7 @@ from sqlmodel import Session
 from digest import news, ties
 from digest.merging import absorb
 from digest.models import metadata
-from digest.papers import Entry, Listing, best_key, merge
+from digest.papers import KINDS, Entry, Listing, best_key, merge
 
 PAPER, ALIAS = metadata.tables["paper"], metadata.tables["paper_alias"]
 ANNOUNCEMENT, UPVOTES = metadata.tables["announcement"], metadata.tables["upvotes"]
@@ -181,7 +181,7 @@ def _distinct(works: Iterable[_Work]) -> list[_Work]:
 
 def _rank(work: _Work) -> tuple[int, float]:
     """Of rows of one paper, that with the best id stays; then the one stored first."""
-    kind = ("arxiv", "doi", "url").index(work.values["key"].partition(":")[0])
+    kind = KINDS.index(work.values["key"].partition(":")[0])
     return kind, work.id if work.id is not None else float("inf")
 
 

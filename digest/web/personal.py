@@ -21,10 +21,12 @@ from digest.changes import (
     parse_topics,
     topics_text,
 )
+from digest.citations import parse_citations
 from digest.errors import InputError, NotFound
 from digest.mail import compose
 from digest.mail.links import Links, split_vote
 from digest.models import Digest, Paper, Pick, Subscriber
+from digest.seeds import Planted
 from digest.tokens import ExpiredToken, InvalidToken, Purpose, Token
 from digest.web.pages import app_of, local_moment, page, text_of, zones
 
@@ -141,6 +143,9 @@ def _act(request: Request, subscriber_id: int, form: FormData) -> str:
         case "resume":
             subscribers.resume(app, subscriber_id)
             return "Welcome back: the digests come again."
+        case "like":
+            named = parse_citations(text_of(form, "liked"))
+            return _planted(subscribers.like(app, subscriber_id, named))
         case "undo":
             with app.db.write() as session:
                 paper = feedback.find_paper(session, text_of(form, "paper"))
@@ -153,6 +158,15 @@ def _act(request: Request, subscriber_id: int, form: FormData) -> str:
                 known = {text for text, _ in subscribers.get(session, subscriber_id).topics}
             subscribers.edit(app, subscriber_id, _whole_profile(form, known))
             return "Saved. The next digest follows it."
+
+
+def _planted(done: Planted) -> str:
+    parts = []
+    if done.papers:
+        parts.append(f"{done.papers} paper{'s' * (done.papers > 1)} liked: see your votes below.")
+    if done.unread:
+        parts.append(f"Not understood: {'; '.join(done.unread)}.")
+    return " ".join(parts) or "No paper was named."
 
 
 def _whole_profile(form: FormData, known: set[str]) -> Changes:

@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from digest import library, schedule, subscribers
 from digest.changes import Changes, parse_categories, parse_names, parse_topics
+from digest.citations import parse_citations
 from digest.errors import InputError
 from digest.feedback import find_paper
 from digest.library import Query
@@ -45,12 +46,14 @@ def _front(request: Request, given: Mapping[str, str], error: str = "") -> Respo
 def subscribe(request: Request, form: FormData) -> Response:
     """The same page for every address; a filled trap field means a robot, which gets it too."""
     given = {name: text_of(form, name) for name in form}
+    email, liked = given.get("email", ""), given.get("liked", "")
     try:
+        named = parse_citations(liked)
         if not given.get("website"):
-            subscribers.subscribe(app_of(request), given.get("email", ""), wishes(given))
+            subscribers.subscribe(app_of(request), email, wishes(given), liked)
     except InputError as error:
         return _front(request, given, str(error))
-    return page(request, "sent", email=given.get("email", ""), link=False)
+    return page(request, "sent", email=email, link=False, named=named)
 
 
 def link(request: Request, form: FormData) -> Response:
@@ -90,6 +93,8 @@ def paper(request: Request) -> Response:
             found = find_paper(session, request.path_params["id"])
         except InputError as error:
             raise HTTPException(404) from error
+        if not found.version:  # what a reader pasted is not for all to see
+            raise HTTPException(404)
         upvotes = library.upvotes_of(session, found)
     return page(request, "paper", paper=found, upvotes=upvotes)
 
