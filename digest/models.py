@@ -364,7 +364,7 @@ class Pick(SQLModel, table=True):
     score: float
     exploring: bool = False
     sentence: int | None = None
-    similar: list[int] | None = Field(default=None, sa_type=JSON)
+    similar: list[int] | None = Field(default=None, sa_type=JSON(none_as_null=True))
     reason: str = ""
     topic: str | None = None
     team: str | None = None

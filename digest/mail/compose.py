@@ -111,12 +111,12 @@ def picks_of(session: Session, digests: Sequence[int]) -> dict[int, list[Any]]:
         col(Pick.topic),
         col(Pick.similar),
     )
-    rows = session.execute(
+    rows = session.connection().execute(
         shown.where(col(Pick.digest_id).in_(digests)).order_by(
             col(Pick.digest_id), col(Pick.position)
         )
     )
-    return {digest: list(picks) for digest, picks in groupby(rows, key=lambda row: row.digest_id)}
+    return {digest: list(picks) for digest, picks in groupby(rows.all(), key=lambda row: row.digest_id)}
 
 
 def service(settings: Settings) -> str:

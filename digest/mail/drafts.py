@@ -84,9 +84,9 @@ def _unwanted(message: Waiting, reader: Any, suppressions: Sequence[str]) -> Unw
 def _rows(
     session: Session, model: type[Any], names: Sequence[str], ids: Sequence[int]
 ) -> Mapping[int, Any]:
-    columns = [getattr(model, name) for name in names]
-    found = session.execute(select(*columns).where(model.id.in_(ids)))
-    return {row.id: row for row in found}
+    columns = model.__table__.c
+    found = select(*(columns[name] for name in names)).where(columns.id.in_(ids))
+    return {row.id: row for row in session.connection().execute(found).all()}
 
 
 def _suppressions(session: Session, hashes: Sequence[str]) -> Mapping[str, str]:

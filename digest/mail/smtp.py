@@ -177,10 +177,10 @@ class Connection:
         protocol = client.protocol
         if protocol is None:
             raise aiosmtplib.SMTPServerDisconnected("the connection is gone")
-        stuffed = content.replace(b"\r\n.", b"\r\n..")
-        dot = b"." if content.startswith(b".") else b""
+        if content.startswith(b".") or b"\r\n." in content:
+            content = (b"\r\n" + content).replace(b"\r\n.", b"\r\n..").removeprefix(b"\r\n")
         end = b".\r\n" if content.endswith(b"\r\n") else b"\r\n.\r\n"
-        protocol.write(b"".join((dot, stuffed, end)))
+        protocol.write(content + end)
         return await protocol.read_response(timeout=LAST_ANSWER * self._smtp.timeout)
 
 
