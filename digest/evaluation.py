@@ -15,7 +15,8 @@ from digest.errors import InputError
 from digest.ranking.profile import Profile, Topic
 
 if TYPE_CHECKING:
-    from digest.ranking.features import Counts, FeatureSpace
+    from digest.ranking.counting import Counts
+    from digest.ranking.features import FeatureSpace
     from digest.ranking.latent import Latent
     from digest.ranking.metrics import Estimate
     from digest.ranking.ranker import Solver
@@ -126,7 +127,8 @@ def rankings(
 
     The features are learned anew for each day; the latent space, which costs most, every 20th.
     """
-    from digest.ranking.features import FeatureSpace, count  # noqa: PLC0415 (slow import)
+    from digest.ranking.counting import count  # noqa: PLC0415 (slow import)
+    from digest.ranking.features import FeatureSpace  # noqa: PLC0415 (slow import)
 
     ordered = sorted(papers, key=lambda paper: (paper.day, paper.id))
     counts = count(ordered)

@@ -3,17 +3,18 @@
 import hashlib
 import io
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property, lru_cache
-from typing import Any, Protocol
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
+from digest.ranking.counting import Counts, Document, count, document_terms, incidence
 from digest.ranking.latent import Latent
 from digest.ranking.profile import Profile
-from digest.ranking.text import PLAIN, terms
+from digest.ranking.weighing import learned_idf, unit, weigh
 
 BACKGROUND = 1000
 NEIGHBOURHOOD = 40_000
@@ -26,17 +27,6 @@ PAIR_WEIGHT = 0.65
 # per unit of likeness: fitted over many readers (docs/ranking.md).
 TOPIC_TERMS, TOPIC_LATENT, CATEGORY = 2.5, 2.5, 1.7
 NEAR_TERMS, NEAR_LATENT = 12.0, 2.2
-
-
-class Document(Protocol):
-    """Anything with a title, an abstract and categories: a row of the database, a feed's entry."""
-
-    @property
-    def title(self) -> str: ...
-    @property
-    def abstract(self) -> str: ...
-    @property
-    def categories(self) -> Sequence[str]: ...
 
 
 _LIKENESS_KEPT = 3000
@@ -63,46 +53,6 @@ class PaperRows:
     @cached_property
     def _likeness(self) -> np.ndarray:
         return _cosines(self.matrix).astype(np.float16)
-
-
-@dataclass(frozen=True)
-class Counts:
-    """How often each paper has each term (papers × vocabulary) and category (papers × codes).
-
-    The vocabulary has the terms first and the plain words, marked, behind them.
-    """
-
-    vocabulary: tuple[str, ...]
-    categories: tuple[str, ...]
-    matrix: Any = field(repr=False, compare=False)
-    codes: Any = field(repr=False, compare=False)
-
-    def take(self, rows: Any) -> "Counts":
-        """The same vocabulary with some of the papers."""
-        return replace(self, matrix=self.matrix[rows], codes=self.codes[rows])
-
-    @cached_property
-    def term_count(self) -> int:
-        return sum(not term.startswith(PLAIN) for term in self.vocabulary)
-
-
-def count(documents: Iterable[Document], *, min_papers: int | None = None) -> Counts:
-    """Count the terms of some papers; those in fewer than `min_papers` papers are left out (by
-    default 2, or 1 where there are fewer than 100 papers)."""
-    from sklearn.feature_extraction.text import CountVectorizer  # noqa: PLC0415 (slow import)
-
-    papers = list(documents)
-    least = min_papers or (1 if len(papers) < 100 else 2)
-    counter = CountVectorizer(analyzer=document_terms, min_df=least, dtype=np.float32)
-    try:
-        matrix = sp.csr_array(counter.fit_transform(papers))
-        names = counter.get_feature_names_out().tolist()
-    except ValueError:  # no paper, or no term is left
-        matrix, names = sp.csr_array((len(papers), 0), dtype=np.float32), []
-    order = sorted(range(len(names)), key=lambda at: (names[at].startswith(PLAIN), names[at]))
-    categories = tuple(sorted({code for paper in papers for code in paper.categories}))
-    codes = _incidence([[(c, 1.0) for c in paper.categories] for paper in papers], categories)
-    return Counts(tuple(names[at] for at in order), categories, matrix[:, order], codes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,7 +95,7 @@ class FeatureSpace:
         common = having > max(MAX_SHARE * total, 8)
         usable = (having > 0) & ((having > 1) | (total < 100)) & ~common
         pair = np.array([PAIR_WEIGHT if " " in t else 1.0 for t in counts.vocabulary[:width]])
-        idf = np.log((1 + total) / (1 + having)) + 1
+        idf = learned_idf(counts.matrix)[:width]
         rare = RARITY * total / np.maximum(having, 1)
         space = cls(
             counts.vocabulary,
@@ -212,33 +162,52 @@ class FeatureSpace:
             return 1.0
         return max(1e-6, float((self.background @ self.typical).std()))
 
-    def _count(self, papers: Sequence[Document]) -> Counts:
-        codes = _incidence([[(c, 1.0) for c in p.categories] for p in papers], self.categories)
-        matrix = sp.csr_array((len(papers), len(self.vocabulary)), dtype=np.float32)
-        if papers and self.vocabulary:
-            matrix = sp.csr_array(_counter(self.vocabulary).transform(papers))
-        return Counts(self.vocabulary, self.categories, matrix, codes)
+    @cached_property
+    def _tfidf(self) -> Any:
+        """scikit-learn's TF-IDF with our vocabulary and weights; lengths are ours."""
+        from sklearn.feature_extraction.text import TfidfVectorizer  # noqa: PLC0415 (slow import)
+
+        tfidf = TfidfVectorizer(
+            analyzer=document_terms,
+            vocabulary=list(self.vocabulary),
+            sublinear_tf=True,
+            norm=None,
+            dtype=np.float32,
+        )
+        tfidf.idf_ = self._idf
+        return tfidf
+
+    @property
+    def _idf(self) -> np.ndarray:
+        """Of the terms and, behind them, of the plain words: what lengths are measured by."""
+        return np.concatenate([self.norm, self.latent.weight])
+
+    def _weighed(self, papers: Sequence[Document]) -> Any:
+        if not papers or not self.vocabulary:
+            return sp.csr_array((len(papers), len(self.vocabulary)), dtype=np.float32)
+        return sp.csr_array(self._tfidf.transform(papers))
 
     def transform(self, documents: Iterable[Document]) -> Any:
         """One row per document, in order: csr float32, documents × width."""
-        return self.rows(self._count(list(documents)))
+        papers = list(documents)
+        codes = incidence([[(c, 1.0) for c in p.categories] for p in papers], self.categories)
+        return self._rows(self._weighed(papers), codes)
 
     def rows(self, counts: Counts) -> Any:
         """One row per counted paper; the vocabulary must be the space's own."""
-        width = len(self.weight)
-        text = self._text(counts.matrix[:, :width])
-        return self._join(text, _unit(counts.codes), self.latent.project(counts.matrix[:, width:]))
+        return self._rows(weigh(counts.matrix, self._idf), counts.codes)
 
-    def _text(self, counts: Any) -> Any:
-        rows = sp.csr_array(counts, dtype=np.float32, copy=True)
-        rows.data = 1 + np.log(rows.data)
-        square = sp.csr_array(rows, copy=True)
-        square.data = (rows.data * self.norm[rows.indices]) ** 2
-        length = np.sqrt(square.sum(axis=1))
-        rows.data *= self.weight[rows.indices]
-        rows.data /= np.repeat(np.where(length > 0, length, 1), np.diff(rows.indptr))
-        rows.eliminate_zeros()
-        return rows
+    def _rows(self, weighed: Any, codes: Any) -> Any:
+        width = len(self.weight)
+        text = unit(weighed[:, :width])
+        text.data *= self._bump[text.indices]
+        text.eliminate_zeros()
+        return self._join(text, unit(codes), self.latent.project(weighed[:, width:]))
+
+    @cached_property
+    def _bump(self) -> np.ndarray:
+        """By how much a term weighs more than its part of the length."""
+        return np.asarray(self.weight / np.where(self.norm > 0, self.norm, 1), np.float32)
 
     def _join(self, text: Any, codes: Any, latent: np.ndarray) -> Any:
         return sp.csr_array(
@@ -247,13 +216,13 @@ class FeatureSpace:
 
     def topic_rows(self, texts: Sequence[str]) -> Any:
         """One row per topic's text, texts × width; terms and meaning each of length one."""
-        counts = self._count([_Text(text) for text in texts]).matrix
+        weighed = self._weighed([_Text(text) for text in texts])
         width = len(self.weight)
-        text = sp.csr_array(counts[:, :width], copy=True)
-        text.data = (1 + np.log(text.data)) * self.weight[text.indices]
-        latent = self.latent.project(counts[:, width:], centred=False)
+        text = sp.csr_array(weighed[:, :width])
+        text.data *= self._bump[text.indices]
+        latent = self.latent.project(weighed[:, width:], centred=False)
         codes = sp.csr_array((len(texts), len(self.categories)), dtype=np.float32)
-        return self._join(_unit(text), codes, latent)
+        return self._join(unit(text), codes, latent)
 
     def profile_rows(self, profiles: Sequence[Profile]) -> Any:
         """One row per profile: what its topics and categories say of a paper, as log-odds per
@@ -270,9 +239,9 @@ class FeatureSpace:
             shape=(len(profiles), len(asked)),
         )
         summed = sp.csr_array(spread @ self.topic_rows([topic.text for _, topic in asked]))
-        text = _unit(summed[:, : len(self.weight)])
+        text = unit(summed[:, : len(self.weight)])
         latent = _unit_rows(summed[:, self.latent_from :].toarray())
-        codes = _unit(_incidence([p.categories for p in profiles], self.categories))
+        codes = unit(incidence([p.categories for p in profiles], self.categories))
         near = self._near(text, codes)
         return self._join(
             TOPIC_TERMS * text + NEAR_TERMS * near[:, : len(self.weight)],
@@ -282,26 +251,26 @@ class FeatureSpace:
 
     def _near(self, text: Any, codes: Any) -> Any:
         """Per profile the mean of the papers nearest to its topics; empty without topics."""
-        hits = sp.csr_array(text @ self.near_terms)
-        likeness = codes.toarray()
-        chosen, at = [], []
-        for row in range(text.shape[0]):
-            span = slice(hits.indptr[row], hits.indptr[row + 1])
-            found, value = hits.indices[span], hits.data[span]
-            if len(found) > 20 * NEIGHBOURS:
-                least = np.partition(value, -20 * NEIGHBOURS)[-20 * NEIGHBOURS]
-                found, value = found[value >= least], value[value >= least]
-            shared = self.near_categories[found] @ likeness[row]
-            top = found[np.lexsort((found, -(11 * value + 1.8 * shared)))][:NEIGHBOURS]
-            chosen += top.tolist()
-            at += [row] * len(top)
-        size = np.maximum(1, np.bincount(at, minlength=text.shape[0])) if at else np.ones(1)
+        profile, paper, likeness = _largest(text @ self.near_terms, 20 * NEIGHBOURS)
+        worth = 11 * likeness + 1.8 * self._shared(profile, paper, codes.toarray())
+        order = np.lexsort((paper, -worth, profile))
+        profile, paper = profile[order], paper[order]
+        place = np.arange(len(profile)) - np.searchsorted(profile, profile)
+        profile, paper = profile[place < NEIGHBOURS], paper[place < NEIGHBOURS]
+        size = np.bincount(profile, minlength=text.shape[0])
         mean = sp.csr_array(
-            (1 / size[np.array(at, int)], (np.array(at, int), np.array(chosen, int))),
+            (1 / size[profile], (profile, paper)),
             shape=(text.shape[0], self.neighbourhood.shape[0]),
             dtype=np.float32,
         )
         return sp.csr_array(mean @ self.neighbourhood)
+
+    def _shared(self, profile: np.ndarray, paper: np.ndarray, codes: np.ndarray) -> np.ndarray:
+        """How much paper i of the neighbourhood is of the categories of profile i."""
+        theirs = self.near_categories[paper]
+        pair = np.repeat(np.arange(len(paper)), np.diff(theirs.indptr))
+        both = theirs.data * codes[profile[pair], theirs.indices]
+        return np.bincount(pair, both, len(paper)).astype(np.float32)
 
     def dumps(self) -> bytes:
         """The space as bytes, the same for the same space; `loads` reads them."""
@@ -351,13 +320,6 @@ class FeatureSpace:
             )
 
 
-@lru_cache(maxsize=2)
-def _counter(vocabulary: tuple[str, ...]) -> Any:
-    from sklearn.feature_extraction.text import CountVectorizer  # noqa: PLC0415 (slow import)
-
-    return CountVectorizer(analyzer=document_terms, vocabulary=list(vocabulary), dtype=np.float32)
-
-
 @dataclass(frozen=True, slots=True)
 class _Text:
     title: str
@@ -365,37 +327,21 @@ class _Text:
     categories: tuple[str, ...] = ()
 
 
-def document_terms(paper: Document) -> Iterator[str]:
-    """All terms of a paper, title first; no pair of words spans title and abstract."""
-    yield from terms(paper.title)
-    yield from terms(paper.abstract)
-
-
-def _incidence(weighted: Sequence[Sequence[tuple[str, float]]], codes: Sequence[str]) -> Any:
-    column = {code: at for at, code in enumerate(codes)}
-    entries = [
-        (row, column[code], weight)
-        for row, pairs in enumerate(weighted)
-        for code, weight in dict(pairs).items()
-        if code in column and weight > 0
-    ]
-    rows, columns, values = zip(*entries, strict=True) if entries else ((), (), ())
-    return sp.csr_array(
-        (np.array(values, np.float32), (np.array(rows, int), np.array(columns, int))),
-        shape=(len(weighted), len(codes)),
-    )
-
-
-def _unit(matrix: Any) -> Any:
-    """The rows at length one; an empty row stays empty."""
-    matrix = sp.csr_array(matrix, dtype=np.float32, copy=True)
-    length = np.sqrt(matrix.multiply(matrix).sum(axis=1))
-    matrix.data /= np.repeat(np.where(length > 0, length, 1), np.diff(matrix.indptr))
-    return matrix
+def _largest(matrix: Any, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Row, column and value of each row's `count` largest entries, and of those equal to the
+    least of these."""
+    matrix = sp.csr_array(matrix)
+    kept = np.ones(matrix.nnz, bool)
+    for start, end in zip(matrix.indptr, matrix.indptr[1:], strict=False):
+        if end - start > count:
+            values = matrix.data[start:end]
+            kept[start:end] = values >= np.partition(values, -count)[-count]
+    row = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))[kept]
+    return row, matrix.indices[kept], matrix.data[kept]
 
 
 def _cosines(rows: Any) -> np.ndarray:
-    rows = _unit(rows)
+    rows = unit(rows)
     return np.asarray((rows @ rows.T).toarray(), np.float32)
 
 

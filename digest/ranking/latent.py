@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
+
+from digest.ranking.weighing import learned_idf, unit, weigh
 
 DIMENSIONS = 200
 _FEWEST_PAPERS = 200
@@ -36,29 +37,22 @@ class Latent:
         having = np.bincount(counts.indices, minlength=width)
         known = (having >= _MIN_PAPERS) & (having <= _MAX_SHARE * total)
         size = min(DIMENSIONS, total // 10, int(known.sum()) // 10)
-        weight = np.where(known, np.log((1 + total) / (1 + having)) + 1, 0).astype(np.float32)
+        weight = np.where(known, learned_idf(counts), 0).astype(np.float32)
         if total < _FEWEST_PAPERS or size < 2:
             return cls(weight, np.zeros((width, 0), np.float32), np.zeros(0, np.float32))
         columns = np.flatnonzero(known)
-        rows = _weighted(counts, weight)[:, columns]
+        rows = unit(weigh(counts, weight))[:, columns]
         *_, axes = randomized_svd(rows, size, n_iter=3, random_state=0)
         components = np.zeros((width, size), np.float32)
         components[columns] = axes.T.astype(np.float16)
         return cls(weight, components, np.asarray((rows @ components[columns]).mean(axis=0)))
 
-    def project(self, counts: Any, *, centred: bool = True) -> np.ndarray:
-        """Unit rows, documents × dimensions; zero where no word is known. A topic, which has
-        nothing of the ordinary paper in it, is not centred."""
-        rows = np.asarray(_weighted(counts, self.weight) @ self.components)
+    def project(self, weighed: Any, *, centred: bool = True) -> np.ndarray:
+        """Unit rows of documents, whose words `weight` has weighed: documents × dimensions; zero
+        where no word is known. A topic, which has nothing of the ordinary paper in it, is not
+        centred."""
+        rows = np.asarray(unit(weighed) @ self.components)
         known = (np.abs(rows).sum(axis=1) > 0)[:, None]
         rows = np.where(known, rows - self.centre, 0) if centred else rows
         length = np.sqrt((rows * rows).sum(axis=1, keepdims=True))
         return np.asarray(rows / np.where(length > 0, length, 1), np.float32)
-
-
-def _weighted(counts: Any, weight: np.ndarray) -> Any:
-    rows = sp.csr_array(counts, dtype=np.float32, copy=True)
-    rows.data = (1 + np.log(rows.data)) * weight[rows.indices]
-    length = np.sqrt(rows.multiply(rows).sum(axis=1))
-    rows.data /= np.repeat(np.where(length > 0, length, 1), np.diff(rows.indptr))
-    return rows

@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from digest.ranking.features import Document, FeatureSpace, PaperRows
+from digest.ranking.counting import Document
+from digest.ranking.features import FeatureSpace, PaperRows
 from digest.ranking.profile import Profile, Topic
 from digest.ranking.ranker import Ranker, Strength, strengths, weights
 from digest.ranking.text import sentences

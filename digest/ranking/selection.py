@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from digest.ranking.features import PaperRows
+from digest.ranking.names import Person, person, same
 from digest.ranking.profile import Profile
 from digest.ranking.text import words
 
@@ -58,6 +59,16 @@ class Credits:
     def plain_authors(self) -> tuple[tuple[str, ...], ...]:
         """The names without case, marks and punctuation."""
         return tuple(tuple(_plain(name) for name in names) for names in self.authors)
+
+    @cached_property
+    def by_surname(self) -> Mapping[str, Sequence[tuple[int, str, Person]]]:
+        """Who wrote what: (row, name as the paper gives it, person) by surname."""
+        found: dict[str, list[tuple[int, str, Person]]] = {}
+        for row, names in enumerate(self.authors):
+            for name in names:
+                who = person(name)
+                found.setdefault(who.surname, []).append((row, name, who))
+        return found
 
     @cached_property
     def plain_texts(self) -> tuple[str, ...]:
@@ -111,6 +122,21 @@ def select(
         )
         for at, exploring in chosen
     ]
+
+
+def left_over(
+    scores: np.ndarray,
+    credit: Credits,
+    profile: Profile,
+    choices: Sequence[Choice],
+    *,
+    skip: Collection[int] = (),
+) -> list[int]:
+    """The rows by followed authors that the choices of `select` had no room for, best first."""
+    shown = {row for choice in choices for row in (choice.row, *choice.similar)}
+    closed = shown | set(skip) | _muted(credit, profile)
+    order = (int(row) for row in np.lexsort((np.arange(len(scores)), -scores)))
+    return list(_followed(credit, profile, [row for row in order if row not in closed]))
 
 
 def _folded(size: int, like: np.ndarray, fold: float) -> tuple[list[int], dict[int, list[int]]]:
@@ -182,15 +208,13 @@ def _muted(credit: Credits, profile: Profile) -> set[int]:
 
 def _followed(credit: Credits, profile: Profile, order: Sequence[int]) -> Mapping[int, str]:
     """Rows by followed authors, best first, each with the name as the paper gives it."""
-    wanted = {plain for name in profile.authors if (plain := _plain(name))}
-    if not wanted:
-        return {}
-    return {
-        row: name
-        for row in order
-        for name, plain in zip(credit.authors[row], credit.plain_authors[row], strict=True)
-        if plain in wanted
-    }
+    found: dict[int, str] = {}
+    for name in profile.authors:
+        wanted = person(name)
+        for row, written, who in credit.by_surname.get(wanted.surname, ()):
+            if same(wanted, who):
+                found.setdefault(row, written)
+    return {row: found[row] for row in order if row in found}
 
 
 def _plain(text: str) -> str:
