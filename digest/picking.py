@@ -1,7 +1,7 @@
 """Which of the day's papers a subscriber gets: candidates, scores, picks and their reasons."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from functools import lru_cache
 from math import exp, log
@@ -24,7 +24,12 @@ if TYPE_CHECKING:
     from digest.ranking.features import FeatureSpace, PaperRows
     from digest.ranking.reasons import Reason, SentenceRows
     from digest.ranking.selection import Choice, Credits
+    from digest.settings import Ranking, Settings
     from digest.training import Readers
+
+ALSO = 20
+
+EXPLORING = "Unlike the others here, so that your vote on it teaches the most."
 
 
 @dataclass(frozen=True)
@@ -42,13 +47,15 @@ class Window:
 
 @dataclass(frozen=True)
 class Plan:
-    """A subscriber's digest before it is kept; without picks there is nothing to send."""
+    """A subscriber's digest before it is kept; without picks there is nothing to send. `also` are
+    papers of followed authors that there was no room for."""
 
     subscriber: Subscriber
     day: date
     since: date
     candidates: int
     picks: tuple[Pick, ...]
+    also: tuple[Paper, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -64,7 +71,7 @@ class RankedPaper:
 @dataclass(frozen=True)
 class _Table:
     """A block of readers before a window of papers. `scores` is readers × papers; `closed` says
-    per reader which rows the digest may not hold."""
+    per reader which rows the digest may not hold. `challenger` is compared with `ranking`."""
 
     space: "FeatureSpace"
     window: Window
@@ -72,6 +79,8 @@ class _Table:
     scores: "np.ndarray"
     closed: list[set[int]]
     titles: dict[str, str]
+    ranking: "Ranking"
+    challenger: "Ranking | None"
 
     def reasons(self, at: int, row: int) -> "tuple[Reason, ...]":
         from digest.ranking.reasons import reasons  # noqa: PLC0415 (slow import)
@@ -140,34 +149,86 @@ def _reader(app: "App", email: str, day: date | None) -> tuple[Subscriber, date]
 
 
 def _plan(table: _Table, at: int) -> Plan:
-    from digest.ranking.selection import Rules, select  # noqa: PLC0415 (slow import)
+    from digest.ranking.selection import left_over  # noqa: PLC0415 (slow import)
 
     window, subscriber = table.window, table.readers.subscribers[at]
-    profile = table.readers.profiles[at]
-    choices = select(
+    drafted = _drafted(table, at)
+    further = left_over(
         table.scores[at],
-        window.rows,
         window.credit,
-        profile,
-        Rules(count=subscriber.per_digest, min_score=_logit(subscriber.min_score)),
-        seed=f"{subscriber.id} {window.day.isoformat()}",
-        topic_rows=table.space.topic_rows([topic.text for topic in profile.topics]),
-        skip=sorted(table.closed[at]),
+        table.readers.profiles[at],
+        [choice for choice, _ in drafted],
+        skip=table.closed[at],
     )
     fresh = [row for row in range(len(window.papers)) if row not in table.closed[at]]
     since = min((int(window.days[row]) for row in fresh), default=window.day.toordinal())
     return Plan(
-        subscriber, window.day, date.fromordinal(since), len(fresh), _picks(table, at, choices)
+        subscriber,
+        window.day,
+        date.fromordinal(since),
+        len(fresh),
+        _picks(table, at, drafted),
+        tuple(window.papers[row] for row in further[:ALSO]),
     )
 
 
-def _picks(table: _Table, at: int, choices: "Sequence[Choice]") -> tuple[Pick, ...]:
+def _drafted(table: _Table, at: int) -> "list[tuple[Choice, str | None]]":
+    """The choices with their teams: those of two rankings in turns, where two are compared."""
+    from digest.ranking.interleave import team_draft  # noqa: PLC0415 (slow import)
+
+    ours = _choices(table, at, table.ranking)
+    if table.challenger is None:
+        return [(choice, None) for choice in ours]
+    drafted = team_draft(
+        ours,
+        _choices(table, at, table.challenger),
+        table.readers.subscribers[at].per_digest,
+        seed=_seed(table, at),
+        key=lambda choice: choice.row,
+    )
+    shown = {choice.row for choice, _ in drafted}
+    return [
+        (replace(choice, similar=tuple(row for row in choice.similar if row not in shown)), team)
+        for choice, team in drafted
+    ]
+
+
+def _choices(table: _Table, at: int, rules: "Ranking") -> "list[Choice]":
+    from digest.ranking.selection import Rules, select  # noqa: PLC0415 (slow import)
+
+    subscriber, profile = table.readers.subscribers[at], table.readers.profiles[at]
+    return select(
+        table.scores[at],
+        table.window.rows,
+        table.window.credit,
+        profile,
+        Rules(
+            count=subscriber.per_digest,
+            min_score=_logit(subscriber.min_score),
+            fold=rules.fold,
+            variety=rules.variety,
+            explore=rules.explore,
+            topics=rules.topics,
+        ),
+        seed=_seed(table, at),
+        topic_rows=table.space.topic_rows([topic.text for topic in profile.topics]),
+        skip=sorted(table.closed[at]),
+    )
+
+
+def _seed(table: _Table, at: int) -> str:
+    return f"{table.readers.subscribers[at].id} {table.window.day.isoformat()}"
+
+
+def _picks(
+    table: _Table, at: int, drafted: "Sequence[tuple[Choice, str | None]]"
+) -> tuple[Pick, ...]:
     from digest.ranking.ranker import weights  # noqa: PLC0415 (slow import)
     from digest.ranking.reasons import key_sentence, sentence  # noqa: PLC0415 (slow import)
 
     readers, papers = table.readers, table.window.papers
     weight = weights(table.space, [readers.rankers[at]], readers.profile_rows[[at]], readers.known)
-    found = [table.reasons(at, choice.row) for choice in choices]
+    found = [_reasons(table, at, choice) for choice, _ in drafted]
     return tuple(
         Pick(
             digest_id=0,
@@ -178,11 +239,22 @@ def _picks(table: _Table, at: int, choices: "Sequence[Choice]") -> tuple[Pick, .
             exploring=choice.exploring,
             sentence=key_sentence(table.window.sentences, choice.row, weight),
             similar=[papers[row].id or 0 for row in choice.similar] or None,
-            reason=sentence(reasons, table.titles),
+            reason=EXPLORING if choice.exploring else sentence(reasons, table.titles),
             topic=None if choice.exploring else _topic(reasons),
+            team=team,
         )
-        for position, (choice, reasons) in enumerate(zip(choices, found, strict=True), start=1)
+        for position, ((choice, team), reasons) in enumerate(
+            zip(drafted, found, strict=True), start=1
+        )
     )
+
+
+def _reasons(table: _Table, at: int, choice: "Choice") -> "tuple[Reason, ...]":
+    """The model's reasons, and before them the author that the reader follows."""
+    from digest.ranking.reasons import Reason  # noqa: PLC0415 (slow import)
+
+    found = table.reasons(at, choice.row)
+    return (Reason("author", choice.followed, 1.0), *found) if choice.followed else found
 
 
 def _topic(found: "Sequence[Reason]") -> str | None:
@@ -203,7 +275,14 @@ def _table(app: "App", subscribers: Sequence[Subscriber], day: date, *, again: b
         }
         closed = _closed(session, readers, window, again=again)
     scores = score(space, readers.rankers, readers.profile_rows, readers.known, window.rows)
-    return _Table(space, window, readers, scores, closed, titles)
+    ranking = app.settings.ranking
+    return _Table(space, window, readers, scores, closed, titles, ranking, challenger(app.settings))
+
+
+def challenger(settings: "Settings") -> "Ranking | None":
+    """The rules to compare with those of the ranking, whose own stand for what is left out."""
+    given = settings.challenger.model_dump(exclude_none=True)
+    return settings.ranking.model_copy(update=given) if given else None
 
 
 # The day's papers

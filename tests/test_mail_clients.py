@@ -3,6 +3,7 @@ and html-validate, which run offline. `npm ci` in tests/mail_clients fetches the
 names each finding that is accepted, and what its reader sees instead."""
 
 import json
+import re
 import shutil
 import subprocess
 from dataclasses import replace
@@ -10,6 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import sync_playwright
 from test_render import ABSTRACT, ENV, copies, item, mail
 
 from digest.mail import letters
@@ -77,3 +79,67 @@ def test_no_fallback_is_kept_for_what_is_gone(report):
 
 def test_the_markup_is_sound_and_accessible(report):
     assert report["markup"] == []
+
+
+# How it looks, where a browser is the mail program
+
+
+@pytest.fixture(scope="module")
+def browser():
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip("needs chromium")
+    with sync_playwright() as driver:
+        started = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+def bare(html):
+    """The mail where only the style attributes survive."""
+    return re.sub(r"<style.*?</style>", "", html, flags=re.DOTALL)
+
+
+@pytest.mark.parametrize("width", [320, 640, 1200])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_mail_fits_its_window(browser, width, scheme):
+    page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    for name, made in every_mail().items():
+        for html in (made.html, bare(made.html)):
+            page.set_content(html)
+            assert page.evaluate("document.documentElement.scrollWidth") == width, name
+            sheet = page.locator(".sheet").bounding_box()
+            assert sheet["width"] == min(width, 640)
+    page.close()
+
+
+@pytest.mark.parametrize("name", ["digest", "many"])
+def test_the_thumbs_can_be_hit_on_a_phone(browser, name):
+    """A finger needs 40 px; where many papers stand in lines, 24 must do (WCAG 2.2)."""
+    page = browser.new_page(viewport={"width": 320, "height": 900})
+    made = every_mail()[name]
+    for html in (made.html, bare(made.html)):
+        page.set_content(html)
+        thumbs = page.get_by_role("link", name="More like this")
+        assert thumbs.count() == made.html.count("More like this")
+        for kind, least in ((".vote-link", 40), (".compact-link", 40), (".line-link", 24)):
+            for thumb in page.locator(kind).all()[:4]:
+                height = thumb.evaluate(
+                    "e => Math.max(e.offsetHeight, parseFloat(getComputedStyle(e).lineHeight))"
+                )
+                assert height >= least, kind
+    page.close()
+
+
+def test_the_dark_scheme_is_dark(browser):
+    page = browser.new_page(color_scheme="dark")
+    page.set_content(every_mail()["digest"].html)
+    ground = page.locator(".sheet").evaluate("e => getComputedStyle(e).backgroundColor")
+    assert max(map(int, re.findall(r"\d+", ground))) < 64
+    page.close()
+
+
+def test_headings_lead_from_paper_to_paper():
+    html = every_mail()["digest"].html
+    levels = re.findall(r"<h(\d)", html)
+    assert levels == ["1", "2", "2", "2", "2"]  # the day, two papers, news, trending
