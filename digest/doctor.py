@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from sqlalchemy import func
 from sqlmodel import Session, col, select
 
+from digest import alerts
 from digest.app import App
 from digest.db import schema_is_current
 from digest.errors import DatabaseError, MailError
@@ -57,6 +58,7 @@ def check(app: App) -> list[Finding]:
         *_server(app),
         *_feeds(app),
         *_batches(app),
+        *_troubles(app),
         *_readers(app),
         *_outbox(app),
         *_refusals(app),
@@ -283,6 +285,21 @@ def _batches(app: App) -> Iterator[Finding]:
             f"{len(doubtful) - MOST_BATCHES} more batches are in doubt.",
             f"Run `digest ingest --from {doubtful[-1].day}`.",
         )
+
+
+def _troubles(app: App) -> Iterator[Finding]:
+    """What the operator is told of; failing and silent feeds have a finding already."""
+    with app.db.read() as session:
+        found = alerts.troubles(session, app.now())
+    for trouble in found:
+        if trouble.name == "silence" or trouble.name.endswith(" late"):
+            yield Finding(
+                trouble.name,
+                "warn",
+                trouble.sentence,
+                "`digest stats` counts what became of the readers’ days; `digest why EMAIL` tells"
+                " of one.",
+            )
 
 
 def _readers(app: App) -> Iterator[Finding]:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 
 import structlog
 
-from digest import delivery, outcomes, subscribers, training
+from digest import alerts, delivery, outcomes, subscribers, training
 from digest.app import App
 from digest.feeds import batches, fill, ingest
 from digest.mail import bounces, outbox
@@ -74,10 +74,16 @@ def read_bounces(app: App, _stop: Stop) -> None:
         log.info("bounces read", **asdict(done))
 
 
+def watch(app: App, _stop: Stop) -> None:
+    """Looks for what the operator should hear of without asking."""
+    alerts.watch(app)
+
+
 JOBS = (
     Job("fetch", "scheduler", 60, fetch),
     Job("prepare", "scheduler", 30, prepare),
     Job("tidy", "scheduler", 600, tidy),
     Job("send", "worker", 2, send),
     Job("bounces", "worker", 300, read_bounces),
+    Job("watch", "worker", 600, watch),
 )

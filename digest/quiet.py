@@ -1,14 +1,14 @@
 """Why there was nothing new on a day: the calendar, or a source that is late, stale or failing."""
 
 from collections.abc import Sequence
-from datetime import date, datetime, time
+from datetime import UTC, date, datetime, time
 from typing import Literal
 from urllib.parse import urlsplit
 
-from sqlmodel import Session, col, or_, select
+from sqlmodel import Session, col, select
 
-from digest import schedule
 from digest.feeds import calendar
+from digest.feeds.judge import SUSPECT
 from digest.models import Announcement, Batch, Feed
 
 Reason = Literal["nothing-announced", "source-late", "source-stale", "source-failing"]
@@ -27,31 +27,34 @@ def nothing_new(session: Session, now: datetime) -> tuple[Reason, str]:
     suspects = session.exec(
         select(Batch, Feed)
         .join(Feed, col(Feed.id) == Batch.feed_id)
-        .where(Batch.day == day, col(Batch.verdict).like("%suspect"))
+        .where(Batch.day == day, col(Batch.verdict).in_(SUSPECT))
     ).all()
     stale = [feed for batch, feed in suspects if batch.verdict == "stale-suspect"]
     if stale:
         return "source-stale", f"{named(stale)} still showed an earlier day’s papers."
-    late = late_feeds(session, day, now)
+    late = [*late_feeds(session, day, now), *(feed for _, feed in suspects)]
     if late:
         return "source-late", f"{named(late)} had nothing of {in_words(day)} yet."
     return "nothing-announced", "Nothing was announced that you had not had."
 
 
-def late_feeds(session: Session, day: date, now: datetime) -> list[Feed]:
-    """The feeds with a calendar that should have brought the listing of `day` by now and have
-    not."""
-    if not calendar.expected(day, now):
+def late_feeds(session: Session, day: date, moment: datetime) -> list[Feed]:
+    """The feeds with a calendar that should have brought the listing of `day` by `moment` and have
+    not; one that is known to have had nothing to bring is not late."""
+    if not calendar.expected(day, moment):
         return []
     brought = select(Announcement.feed_id).where(
         Announcement.day == day, col(Announcement.feed_id).is_not(None)
     )
-    checked = datetime.combine(day, time(), schedule.parse_zone("UTC"))
-    unread = or_(col(Feed.checked_at).is_(None), col(Feed.checked_at) >= checked)
+    settled = select(Batch.feed_id).where(Batch.day == day, col(Batch.verdict).not_in(SUSPECT))
+    midnight = datetime.combine(day, time(), UTC)
     late = select(Feed).where(
-        col(Feed.kind).startswith("arxiv"), Feed.added_at < checked, col(Feed.id).not_in(brought)
+        col(Feed.kind).startswith("arxiv"),
+        Feed.added_at < midnight,
+        col(Feed.id).not_in(brought),
+        col(Feed.id).not_in(settled),
     )
-    return list(session.exec(late.where(unread).order_by(col(Feed.id))))
+    return list(session.exec(late.order_by(col(Feed.id))))
 
 
 def named(feeds: Sequence[Feed]) -> str:

@@ -81,8 +81,9 @@ class Mail(Section):
     dkim_selector: str = ""
     dkim_key_file: Path | None = None
     bounce_address: str = ""
+    alert_to: str = ""
 
-    @field_validator("sender", "reply_to", "bounce_address")
+    @field_validator("sender", "reply_to", "bounce_address", "alert_to")
     @classmethod
     def _address(cls, value: str) -> str:
         if value and "@" not in parseaddr(value)[1]:

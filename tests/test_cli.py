@@ -372,6 +372,15 @@ def test_why_tells_of_the_day(service: Digest) -> None:
     assert service("why", "ada@reader.test", "--day", "yesterday").code == 2
 
 
+def test_stats_count_what_came_and_went(service: Digest) -> None:
+    service("subscribers", "add", "ada@reader.test", "--topic", TOPIC)
+    service("deliver", "--day", DAY)
+    found = service("stats", "--json").json
+    assert found["outcomes"]["today"] == {"sent": 1}
+    assert (found["papers"], found["digests"]["sent"]) == (len(TITLES), 1)
+    assert "1 sent" in service("stats").out
+
+
 def test_a_test_mail_shows_the_servers_answers(service: Digest, mailbox: Mailbox) -> None:
     told = service("send-test", "ada@reader.test")
     assert "250 2.0.0 kept" in told.out

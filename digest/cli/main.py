@@ -7,7 +7,7 @@ import typer
 
 from digest import __version__
 from digest.cli import bounces, demo, digests, feeds, subscribers
-from digest.cli.terminal import AsJson, opened, print_fields, print_json, say
+from digest.cli.terminal import AsJson, opened, print_fields, print_json, print_table, say
 
 if TYPE_CHECKING:
     from digest.doctor import Finding
@@ -78,6 +78,37 @@ def doctor(context: typer.Context, as_json: AsJson = False) -> None:
         raise typer.Exit(1)
 
 
+def stats(context: typer.Context, as_json: AsJson = False) -> None:
+    """Figures: what came in, what went out, and what became of the readers' days."""
+    from digest.stats import stats as figures
+
+    with opened(context) as app:
+        found = figures(app)
+    if as_json:
+        print_json(found)
+        return
+    told = {"subscribers": found.subscribers, "digests this week": found.digests}
+    told |= {f"outcomes {day}": counts for day, counts in found.outcomes.items()}
+    told |= {"votes": found.votes}
+    pairs = [(name, _counted(counts)) for name, counts in told.items()]
+    print_fields(
+        [
+            *pairs,
+            ("papers", found.papers),
+            ("last fetch", found.last_fetch or "never"),
+            ("last mail", found.last_sent or "never"),
+            ("latest digest", f"{found.late_seconds} s late"),
+        ]
+    )
+    if found.feeds:
+        rows = [(row.day, row.feed, row.new, row.replaced) for row in found.feeds]
+        print_table(["day", "feed", ">new", ">replaced"], rows)
+
+
+def _counted(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in counts.items()) or "none"
+
+
 def _print_findings(findings: "list[Finding]") -> None:
     styles = {"ok": ("green", "✓"), "warn": ("yellow", "!"), "fail": ("bold red", "✗")}
     for finding in findings:
@@ -112,6 +143,7 @@ def _staying(start: str, help_text: str) -> None:
 cli.command("demo")(demo.demo)
 cli.command("init")(init)
 cli.command("doctor")(doctor)
+cli.command("stats")(stats)
 _staying("run", "The service in one process: scheduler, delivery and web.")
 _staying("web", "The web pages alone.")
 _staying("scheduler", "Fetch feeds and prepare digests, alone.")

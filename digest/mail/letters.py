@@ -1,5 +1,6 @@
 """The small mails: the question whether an address is right, a fresh link, a test."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -61,6 +62,22 @@ def render_test(env: jinja2.Environment, *, service: str, postal_address: str) -
         "It took the same way as a digest does.",
         service=service,
         postal_address=postal_address,
+    )
+
+
+def render_alert(
+    env: jinja2.Environment, *, service: str, postal_address: str, sentences: Sequence[str]
+) -> Rendered:
+    """Tells the operator what is wrong, a sentence each."""
+    said = [pieces.clean(sentence) for sentence in sentences]
+    return _letter(
+        env,
+        "alert",
+        f"{service}: {pieces.shorten(said[0], 70)}",
+        "Something is wrong, and is told once.",
+        service=service,
+        postal_address=postal_address,
+        sentences=said,
     )
 
 

@@ -2,9 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from email.utils import parseaddr
 from typing import Literal
 
 from sqlmodel import Session
@@ -92,6 +93,18 @@ def send_test(app: App, email: str) -> list[str]:
     return asyncio.run(_hand_over(writer, recipient, raw))
 
 
+def send_alert(app: App, sentences: Sequence[str]) -> None:
+    """Tells the operator, at `mail.alert_to`, what these sentences say. Raises MailError."""
+    recipient = wire_address(parseaddr(app.settings.mail.alert_to)[1])
+    if recipient is None:
+        raise MailError(f"mail.alert_to: {app.settings.mail.alert_to} cannot be written to")
+    writer = Writer(app)
+    raw = writer.message(
+        writer.alert(sentences), kind="alert", to=("", recipient), at=app.now(), number=0
+    )
+    asyncio.run(_hand_over(writer, recipient, raw))
+
+
 async def _hand_over(writer: Writer, recipient: str, raw: bytes) -> list[str]:
     connection = Connection(writer.app.settings.smtp)
     try:
@@ -100,5 +113,5 @@ async def _hand_over(writer: Writer, recipient: str, raw: bytes) -> list[str]:
     finally:
         await connection.close()
     if outcome.kind != "accepted":
-        raise MailError(f"the mail server did not take the test mail: {outcome.reply}")
+        raise MailError(f"the mail server did not take the mail: {outcome.reply}")
     return [*greeting, *outcome.answers]

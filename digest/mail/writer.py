@@ -1,5 +1,6 @@
 """From a message in the outbox to the bytes that are sent; made again, they are the same bytes."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import parseaddr
@@ -95,6 +96,14 @@ class Writer:
         """The envelope's sender: with an address for bounces, one of this mail's own (VERP)."""
         local, _, domain = self._bounce_address.rpartition("@")
         return f"{local}+{mark}@{domain}" if local else self.sender
+
+    def alert(self, sentences: Sequence[str]) -> Rendered:
+        return letters.render_alert(
+            self.app.templates,
+            service=self.service,
+            postal_address=self.app.settings.mail.postal_address,
+            sentences=sentences,
+        )
 
     def test(self) -> Rendered:
         return letters.render_test(

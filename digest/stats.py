@@ -1,0 +1,103 @@
+"""`digest stats`: what came in, what went out, and what became of the readers' days."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+from sqlalchemy import func
+from sqlmodel import Session, col
+
+from digest import outcomes
+from digest.models import Announcement, Feed, Feedback, OutboxMessage, Paper, Subscriber
+from digest.schedule import DAY
+
+if TYPE_CHECKING:
+    from digest.app import App
+
+DAYS = 7
+
+
+@dataclass(frozen=True, slots=True)
+class FeedDay:
+    """What a feed announced on a listing day: papers as new or cross-listed, and replacements."""
+
+    feed: str
+    day: date
+    new: int
+    replaced: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """`outcomes` of today and yesterday, in each reader's own zone; `subscribers` by status;
+    `digests` of the last seven days by what became of them; `late_seconds` is how far behind its
+    hour the reader is who has waited longest, 0 where none waits."""
+
+    outcomes: dict[str, dict[str, int]]
+    subscribers: dict[str, int]
+    papers: int
+    feeds: list[FeedDay]
+    digests: dict[str, int]
+    votes: dict[str, int]
+    last_fetch: datetime | None
+    last_sent: datetime | None
+    late_seconds: int
+
+
+def stats(app: "App") -> Stats:
+    """The figures as of now."""
+    now = app.now()
+    days = {"today": outcomes.counts(app), "yesterday": outcomes.counts(app, back=1)}
+    with app.db.read() as session:
+        due = _one(
+            session,
+            sa.select(func.min(col(Subscriber.next_digest_at))).where(
+                col(Subscriber.status) == "active"
+            ),
+        )
+        return Stats(
+            days,
+            _by(session, col(Subscriber.status)),
+            _one(session, sa.select(func.count()).where(col(Paper.merged_into).is_(None))),
+            _feeds(session, now.date()),
+            _digests(session, now),
+            {
+                "up": _one(session, sa.select(func.count()).where(col(Feedback.vote) == 1)),
+                "down": _one(session, sa.select(func.count()).where(col(Feedback.vote) == -1)),
+            },
+            _one(session, sa.select(func.max(col(Feed.checked_at)))),
+            _one(session, sa.select(func.max(col(OutboxMessage.sent_at)))),
+            max(0, round((now - due).total_seconds())) if due else 0,
+        )
+
+
+def _one(session: Session, query: sa.Select[Any]) -> Any:
+    return session.execute(query).scalar_one()
+
+
+def _by(session: Session, column: Any, *conditions: Any) -> dict[str, int]:
+    counted = sa.select(column, func.count()).where(*conditions).group_by(column).order_by(column)
+    return {str(row[0]): row[1] for row in session.execute(counted)}
+
+
+def _digests(session: Session, now: datetime) -> dict[str, int]:
+    """Sent, failed and so on of the last days, and how many of them are or were in doubt."""
+    lately = (col(OutboxMessage.kind) == "digest", col(OutboxMessage.created_at) > now - DAYS * DAY)
+    counts = {"sent": 0, "failed": 0} | _by(session, col(OutboxMessage.status), *lately)
+    doubted = sa.select(func.count()).where(*lately, col(OutboxMessage.in_doubt))
+    return counts | {"in_doubt": _one(session, doubted)}
+
+
+def _feeds(session: Session, today: date) -> list[FeedDay]:
+    news = func.sum(sa.case((col(Announcement.kind).in_(("new", "cross")), 1), else_=0))
+    query = (
+        sa.select(col(Feed.title), col(Feed.url), col(Announcement.day), func.count(), news)
+        .join(Feed, col(Feed.id) == col(Announcement.feed_id))
+        .where(col(Announcement.day) > today - DAYS * DAY)
+        .group_by(col(Feed.id), col(Feed.title), col(Feed.url), col(Announcement.day))
+        .order_by(col(Announcement.day).desc(), col(Feed.id))
+    )
+    rows: Sequence[Any] = session.execute(query).all()
+    return [FeedDay(title or url, day, new, every - new) for title, url, day, every, new in rows]

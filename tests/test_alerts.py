@@ -1,0 +1,157 @@
+"""The operator hears once of a day without mail and of a source that is late."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from conftest import announce
+from sqlmodel import select
+
+from digest import alerts
+from digest.delivery import deliver, prepare
+from digest.doctor import check
+from digest.models import Alert, Announcement, Batch, Feed, Subscriber
+
+TO = "operator@digest.test"
+
+
+@pytest.fixture
+def settings(settings):
+    mail = settings.mail.model_copy(update={"alert_to": TO})
+    return settings.model_copy(update={"mail": mail})
+
+
+@pytest.fixture
+def ada(app, ada):
+    with app.db.write() as session:
+        session.get(Subscriber, ada.id).confirmed_at = app.now() - timedelta(days=30)
+    return ada
+
+
+def feed(app, **values):
+    with app.db.write() as session:
+        added = Feed(
+            url="https://rss.arxiv.test/rss/cs.CV",
+            kind="arxiv",
+            title="cs.CV on arXiv",
+            next_fetch_at=app.now(),
+            added_at=app.now() - timedelta(days=30),
+            changed_at=app.now(),
+            **values,
+        )
+        session.add(added)
+    return added
+
+
+def names(app):
+    with app.db.read() as session:
+        return [trouble.name for trouble in alerts.troubles(session, app.now())]
+
+
+def test_a_working_day_without_mail_is_told_once_by_mail_log_and_doctor(app, ada, mailbox, clock):
+    prepare(app)
+    (trouble,) = alerts.watch(app)
+    assert trouble.name == "silence"
+    assert (
+        "Wednesday, 18 November" in trouble.sentence and "nothing-announced 1" in trouble.sentence
+    )
+    assert alerts.watch(app) == []
+    (mail,) = mailbox.messages
+    assert mail["To"] == TO and "Nobody got a digest" in mail["Subject"]
+    for kind in ("plain", "html"):
+        assert "Wednesday, 18 November" in mail.get_body((kind,)).get_content()
+    assert [found.state for found in check(app) if found.name == "silence"] == ["warn"]
+
+
+def test_it_is_over_with_the_next_mail_and_told_anew_the_next_time(app, ada, mailbox, clock):
+    prepare(app)
+    alerts.watch(app)
+    clock.forward(days=1)
+    announce(app, clock().date())
+    assert deliver(app).sent == 1
+    assert alerts.watch(app) == []
+    with app.db.read() as session:
+        assert session.exec(select(Alert)).all() == []
+    clock.forward(days=1)
+    prepare(app)
+    assert [trouble.name for trouble in alerts.watch(app)] == ["silence"]
+    assert len([mail for mail in mailbox.messages if mail["To"] == TO]) == 2
+
+
+def test_a_day_is_judged_when_all_have_been_served(app, ada, clock):
+    assert names(app) == ["silence"]  # of yesterday: nobody got mail then either
+    with app.db.write() as session:
+        session.get(Subscriber, ada.id).confirmed_at = clock() - timedelta(hours=9, minutes=30)
+    assert names(app) == []  # today is not over: she is due, and was not there yesterday
+    prepare(app)
+    assert names(app) == ["silence"]
+
+
+@pytest.mark.parametrize("day", [21, 22, 26])
+def test_a_weekend_and_a_holiday_are_no_silence(app, ada, clock, day):
+    clock.moment = datetime(2026, 11, 20 if day < 23 else 25, 9, tzinfo=UTC)
+    announce(app, clock().date())
+    deliver(app)
+    clock.moment = datetime(2026, 11, day, 9, tzinfo=UTC)
+    feed(app)
+    prepare(app)
+    assert names(app) == []
+
+
+def test_without_readers_there_is_no_silence(app, pia, clock):
+    assert names(app) == []
+
+
+def test_a_listing_that_is_hours_late(app, clock):
+    source = feed(app)
+    clock.moment = datetime(2026, 11, 18, 9, tzinfo=UTC)  # 04:00 Eastern
+    assert names(app) == []
+    clock.forward(hours=3)
+    assert names(app) == [f"feed {source.id} late"]
+    with app.db.write() as session:
+        batch = {"feed_id": source.id, "category": "", "day": clock().date()}
+        session.add(Batch(**batch, verdict="empty-expected", fetched_at=clock()))
+    assert names(app) == []
+
+
+def test_a_listing_that_has_come_is_not_late(app, clock):
+    source = feed(app)
+    clock.forward(hours=5)
+    (paper, *_) = announce(app, clock().date())
+    with app.db.write() as session:
+        session.add(
+            Announcement(
+                paper_id=paper,
+                day=clock().date(),
+                kind="new",
+                feed_id=source.id,
+                recorded_at=clock(),
+            )
+        )
+    assert names(app) == []
+
+
+def test_a_feed_that_fails_or_is_silent(app, clock):
+    source = feed(app, failures=3, outcome="It answered 503.")
+    assert names(app) == [f"feed {source.id} fails"]
+    with app.db.write() as session:
+        session.get(Feed, source.id).failures = 0
+    clock.forward(days=6)
+    assert f"feed {source.id} silent" in names(app)
+
+
+def test_a_mail_server_that_is_away_gets_the_mail_later(app, ada, mailbox, clock):
+    prepare(app)
+    port = app.settings.smtp.port
+    object.__setattr__(app.settings.smtp, "port", 1)
+    assert len(alerts.watch(app)) == 1
+    object.__setattr__(app.settings.smtp, "port", port)
+    alerts.watch(app)
+    alerts.watch(app)
+    assert len(mailbox.messages) == 1
+
+
+def test_without_an_address_the_log_and_doctor_are_all(app, ada, mailbox):
+    object.__setattr__(app.settings.mail, "alert_to", "")
+    prepare(app)
+    assert len(alerts.watch(app)) == 1
+    assert mailbox.messages == []
