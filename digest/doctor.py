@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import parseaddr
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -19,12 +19,15 @@ from sqlmodel import Session, col, select
 from digest import alerts
 from digest.app import App
 from digest.db import schema_is_current
-from digest.errors import DatabaseError, MailError
+from digest.errors import DatabaseError, MailError, SettingsError
 from digest.feeds import batches
-from digest.mail import bounces
+from digest.mail import bounces, domains
 from digest.mail.smtp import Connection
 from digest.models import Feed, OutboxMessage, Subscriber
 from digest.settings import LOOPBACK, Smtp
+
+if TYPE_CHECKING:
+    from dns.resolver import Resolver
 
 State = Literal["ok", "warn", "fail"]
 
@@ -47,14 +50,16 @@ class Finding:
     mend: str = ""
 
 
-def check(app: App) -> list[Finding]:
-    """All findings, in the order in which one would mend them. Sends no mail."""
+def check(app: App, ask: "Resolver | None" = None) -> list[Finding]:
+    """All findings, in the order in which one would mend them. Sends no mail; `ask` are the name
+    servers to be asked, otherwise the system's."""
     return [
         *_database(app),
         *_secret(app),
         *_pages(app),
         *_sender(app),
         *_dkim(app),
+        *_names(app, ask),
         *_server(app),
         *_feeds(app),
         *_batches(app),
@@ -142,7 +147,7 @@ def _domain(address: str) -> str:
 def _sender(app: App) -> Iterator[Finding]:
     mail = app.settings.mail
     domain = _domain(mail.sender)
-    if "." not in domain or domain.endswith((".local", ".localhost", ".invalid", ".test")):
+    if not _is_public(domain):
         yield Finding(
             "mail.sender",
             "warn",
@@ -191,6 +196,34 @@ def _dkim(app: App) -> Iterator[Finding]:
         yield Finding("dkim", "warn", f"Others may read {file}.", f"Run `chmod 600 {file}`.")
     else:
         yield Finding("dkim", "ok", f"Mails are signed for {mail.dkim_domain} with {file}.")
+
+
+def _names(app: App, ask: "Resolver | None") -> Iterator[Finding]:
+    """Asks for nothing but the records of the sender's own domain."""
+    mail, domain = app.settings.mail, _domain(app.settings.mail.sender)
+    if not _is_public(domain):
+        return
+    bounces_to, key = _domain(mail.bounce_address) or domain, None
+    if mail.dkim_key_file is not None:
+        key = domains.Key(mail.dkim_domain, mail.dkim_selector, mail.dkim_key_file)
+    try:
+        lines = domains.wanted(domain, bounces_to, key)
+    except SettingsError:
+        return  # what is wrong with the key is said above
+    try:
+        stands = domains.check(domain, bounces_to, key, ask or domains.resolver())
+        yield from (Finding(s.name, s.state, s.sentence, s.mend) for s in stands)
+    except domains.Silent:
+        yield Finding(
+            "dns",
+            "warn",
+            f"No name server answered, so SPF, DKIM and DMARC of {domain} are unknown.",
+            f"Ask again where there is a network. To begin with, publish: {' · '.join(lines)}",
+        )
+
+
+def _is_public(domain: str) -> bool:
+    return "." in domain and not domain.endswith((".local", ".localhost", ".invalid", ".test"))
 
 
 def _server(app: App) -> Iterator[Finding]:

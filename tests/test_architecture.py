@@ -20,7 +20,7 @@ GROUPS = [
     ("work", "digest.feeds.store digest.suppressions digest.mail.drafts"),
     ("work", "digest.feeds.batches digest.feeds.fill digest.feeds.leases digest.feeds.replay"),
     ("work", "digest.feeds.turns"),
-    ("io", "digest.mail.inbox"),
+    ("io", "digest.mail.inbox digest.mail.domains"),
     ("io", "digest.mail.smtp digest.feeds.fetch digest.db digest.models digest.migrations.*"),
     ("pure", "digest.mail.* digest.feeds.*"),
     ("wiring", "digest.app"),
