@@ -224,6 +224,7 @@ def _digest(planned: Plan, now: datetime, notes: list[dict[str, str]]) -> dict[s
         "since": planned.since,
         "candidates": planned.candidates,
         "news": notes,
+        "also": [{"title": paper.title, "url": paper.url, "line": ""} for paper in planned.also],
         "created_at": now,
     }
 

@@ -149,6 +149,17 @@ class Feeds(Section):
 
 class Ranking(Section):
     solver: Literal["newton", "sklearn"] = "newton"
+    fold: float = Field(0.85, ge=0, le=1)
+    variety: float = Field(0.1, ge=0, le=1)
+    explore: int = Field(1, ge=0, le=10)
+    topics: bool = True
+
+
+class Challenger(Section):
+    fold: float | None = Field(None, ge=0, le=1)
+    variety: float | None = Field(None, ge=0, le=1)
+    explore: int | None = Field(None, ge=0, le=10)
+    topics: bool | None = None
 
 
 class Engine(Section):
@@ -167,6 +178,7 @@ class Settings(BaseSettings):
     bounces: Bounces = Bounces()
     feeds: Feeds = Feeds()
     ranking: Ranking = Ranking()
+    challenger: Challenger = Challenger()
     engine: Engine = Engine()
 
     @classmethod

@@ -7,11 +7,13 @@ import pytest
 from conftest import GALAXIES, IMAGES, announce
 from sqlmodel import select
 
+from digest.app import open_app
 from digest.delivery import deliver, prepare, preview
 from digest.errors import NotFound
 from digest.mail.compose import load
 from digest.mail.links import Links
 from digest.models import Digest, EditionPaper, OutboxMessage, Paper, Pick, Subscriber
+from digest.settings import Challenger
 
 
 def rows(app, model):
@@ -213,3 +215,43 @@ def test_a_preview_is_the_mail_that_would_come_and_leaves_no_trace(app, ada, mai
     deliver(app)
     [mail] = mailbox.messages
     assert mail["Subject"] == shown.subject
+
+
+def follow(app, ada, author, per_digest):
+    with app.db.write() as session:
+        ada.authors, ada.per_digest = [author], per_digest
+        session.merge(ada)
+
+
+def test_papers_of_followed_authors_are_in_and_the_rest_is_linked(app, ada, mailbox, clock):
+    announce(app, clock().date())
+    follow(app, ada, "Z. Angstrom", 3)
+    assert deliver(app).sent == 1
+    assert len(rows(app, Pick)) == 3
+    assert all("whom you follow" in pick.reason for pick in rows(app, Pick))
+    (digest,) = rows(app, Digest)
+    assert len(digest.also) == 7
+    (mail,) = mailbox.messages
+    for part in ("plain", "html"):
+        content = mail.get_body((part,)).get_content()
+        assert "also by authors you follow" in content.casefold()
+        assert all(f"abs/2611.{18000 + at}" in content for at in range(1, 11))
+
+
+def test_without_more_of_theirs_there_is_no_such_line(app, ada, mailbox, clock):
+    announce(app, clock().date())
+    follow(app, ada, "Author 7", 3)
+    assert deliver(app).sent == 1
+    assert any("Author 7, whom you follow" in pick.reason for pick in rows(app, Pick))
+    (mail,) = mailbox.messages
+    assert "authors you follow" not in mail.get_body(("html",)).get_content().casefold()
+
+
+def test_two_rankings_share_a_digest_where_two_are_set(app, ada, clock):
+    announce(app, clock().date())
+    challenged = app.settings.model_copy(update={"challenger": Challenger(explore=0, variety=1)})
+    with open_app(challenged, clock) as both:
+        prepare(both)
+    teams = [pick.team for pick in rows(app, Pick)]
+    assert teams.count("ranking") >= 4 and teams.count("challenger") >= 4
+    assert len({pick.paper_id for pick in rows(app, Pick)}) == 10

@@ -101,3 +101,26 @@ def test_without_any_vote_nothing_trends(app, clock):
     announce(app, clock().date())
     with app.db.read() as session:
         assert trending(session, clock().date()) == []
+
+
+def titles_for(app, ada, **wishes):
+    with app.db.write() as session:
+        for name, value in wishes.items():
+            setattr(ada, name, value)
+        session.merge(ada)
+    with app.db.read() as session:
+        return [session.get(Paper, pick.paper_id).title for pick in plan(app, ada.email).picks]
+
+
+def test_muted_authors_stay_out_with_or_without_their_accents(app, ada):
+    announce(app, app.now().date())
+    assert len(titles_for(app, ada, muted=["Author 3"])) == 9
+    assert titles_for(app, ada, muted=["zoe angstrom"]) == []
+
+
+def test_a_heavier_category_pulls_its_papers_up(app, ada):
+    announce(app, app.now().date())
+    cold = titles_for(app, ada, topics=[], categories=[["cs.CV", 3.0], ["astro-ph.GA", 1.0]])
+    assert set(cold[:5]) == set(IMAGES)
+    warm = titles_for(app, ada, topics=[], categories=[["cs.CV", 1.0], ["astro-ph.GA", 3.0]])
+    assert set(warm[:5]) == set(GALAXIES)

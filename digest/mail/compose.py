@@ -48,6 +48,7 @@ def compose(
             for pick in picks
         ),
         news=tuple(Note(**note) for note in digest.news),
+        also=tuple(Note(**note) for note in digest.also),
         trending=tuple(_trend(card) for card in trending),
         why=f"You get this because {subscriber.email} is subscribed to {service(settings)}.",
         preferences_url=links.preferences(bearer),
@@ -116,7 +117,9 @@ def picks_of(session: Session, digests: Sequence[int]) -> dict[int, list[Any]]:
             col(Pick.digest_id), col(Pick.position)
         )
     )
-    return {digest: list(picks) for digest, picks in groupby(rows.all(), key=lambda row: row.digest_id)}
+    return {
+        digest: list(picks) for digest, picks in groupby(rows.all(), key=lambda row: row.digest_id)
+    }
 
 
 def service(settings: Settings) -> str:

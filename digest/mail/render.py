@@ -90,7 +90,8 @@ class Trend:
 @dataclass(frozen=True, slots=True)
 class DigestMail:
     """All that a digest shows. `items` are best first, out of `candidates` papers that were
-    announced from `since` to `day`; `why` says why the reader gets it."""
+    announced from `since` to `day`; `why` says why the reader gets it; `also` are papers of authors
+    that the reader follows, for which there was no room."""
 
     service: str
     postal_address: str
@@ -104,6 +105,7 @@ class DigestMail:
     unsubscribe_url: str
     view_url: str
     news: tuple[Note, ...] = ()
+    also: tuple[Note, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +162,7 @@ def encode_digest(env: jinja2.Environment, mail: DigestMail) -> Encoded:
     """The digest; with many papers the last ones are shortened, so that no client cuts it off."""
     own = [_own(env, item, number) for number, item in enumerate(mail.items, start=1)]
     html, text = _papers(env, mail, own)
-    below = [_news(env, mail.news), _trending(env, mail.trending)]
+    below = _below(env, mail)
     titles = [item.card.title for item in mail.items]
     topics = [item.topic for item in mail.items]
     values = {
@@ -186,7 +188,14 @@ def public(mail: DigestMail) -> DigestMail:
     """The mail without what only its reader may do or know, for a page that may be passed on."""
     items = tuple(replace(item, up_url="", down_url="") for item in mail.items)
     return replace(
-        mail, items=items, news=(), why="", preferences_url="", unsubscribe_url="", view_url=""
+        mail,
+        items=items,
+        news=(),
+        also=(),
+        why="",
+        preferences_url="",
+        unsubscribe_url="",
+        view_url="",
     )
 
 
@@ -251,7 +260,7 @@ def _fits(frame: tuple[int, int], sizes: Iterable[tuple[int, int]]) -> bool:
 def _frame_bytes(env: jinja2.Environment, mail: DigestMail) -> tuple[int, int]:
     """The frame's are those of the mail with a reader's links, so that a page shows as much."""
     frame = _frame(env, mail.service, mail.postal_address, True)
-    below = [_news(env, mail.news), _trending(env, mail.trending)]
+    below = _below(env, mail)
     wire = frame.html.size + FRAME_TEXT + sum(part.html.size + part.text.size for part in below)
     return frame.html_bytes + sum(part.html_bytes for part in below), wire
 
@@ -277,6 +286,19 @@ def _paper(
 ) -> _Part:
     shown = _shown(card, level, sentence) | {"voting": voting}
     return replace(_made(env, "paper", shown, level, pieces.slot), whole=level != "title")
+
+
+def _below(env: jinja2.Environment, mail: DigestMail) -> list[_Part]:
+    """What follows the papers."""
+    return [_also(env, mail.also), _news(env, mail.news), _trending(env, mail.trending)]
+
+
+@lru_cache(maxsize=256)
+def _also(env: jinja2.Environment, notes: tuple[Note, ...]) -> _Part:
+    if not notes:
+        return _NOTHING
+    shown = [{"title": _squeeze(note.title, 160), "url": _http(note.url)} for note in notes]
+    return _made(env, "also", shown)
 
 
 @lru_cache(maxsize=256)

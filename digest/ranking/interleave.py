@@ -14,7 +14,7 @@ def team_draft(
     count: int,
     *,
     seed: str,
-    key: Callable[[Item], Hashable] = lambda item: item,  # type: ignore[assignment,return-value]
+    key: Callable[[Item], Hashable] = lambda item: item,
 ) -> list[tuple[Item, Team | None]]:
     """At most `count` items, each with the team that picked it.
 

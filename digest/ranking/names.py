@@ -1,4 +1,4 @@
-"""Whether two spellings of a name may be one person's: initials, accents, a middle name left out."""
+"""Whether two spellings of a name may be one person's: initials, accents, no middle name."""
 
 from dataclasses import dataclass
 
