@@ -1,7 +1,6 @@
 """What a reader sees: all of it safe, within what mail programs take, in HTML and in text."""
 
 import re
-import textwrap
 from dataclasses import replace
 from datetime import date
 from html.parser import HTMLParser
@@ -10,10 +9,8 @@ import pytest
 from conftest import MORNING
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from markupsafe import Markup
 
 from digest.app import templates
-from digest.mail import pieces, render
 from digest.mail.message import build
 from digest.mail.pieces import shorten
 from digest.mail.render import (
@@ -336,78 +333,3 @@ def test_the_best_papers_keep_the_most_text():
     ranks = [order.index(left or right) for left, right in levels]
     assert len(ranks) == 50
     assert ranks == sorted(ranks)
-
-
-# What is joined from encoded pieces is what the templates make of the whole at once
-
-
-def plainly(digest):
-    """The HTML by the templates and the inliner alone, without a slot or a shared piece."""
-    macros = ENV.get_template("email/pieces.html.j2").module
-    papers = []
-    for number, each in enumerate(digest.items, start=1):
-        shown = render._shown(each.card, "full", None) | {"voting": True}
-        own = {
-            "number": number,
-            "up": each.up_url,
-            "down": each.down_url,
-            "why": macros.why(lambda name, each=each: each.reason, ""),
-            f"open{each.sentence}": Markup('<span class="mark">'),
-            f"close{each.sentence}": Markup("</span>"),
-        }
-        papers.append(macros.paper(shown, "full", lambda name, own=own: own.get(name, "")))
-    values = {
-        "subject": subject(digest),
-        "preheader": render.preheader(digest),
-        "service": digest.service,
-        "sender": f"{digest.service} · {digest.postal_address}",
-        "day": "Wednesday, 18 November 2026",
-        "count": "2 of 312 new papers",
-        "why": digest.why,
-        "picks": Markup("\n").join(papers),
-        "trending": "",
-        "news": "",
-        "personal": True,
-        "preferences_url": digest.preferences_url,
-        "unsubscribe_url": digest.unsubscribe_url,
-        "view_url": digest.view_url,
-    }
-    return pieces.page(ENV, "digest", values)
-
-
-@settings(max_examples=25, deadline=None)
-@given(st.lists(st.text(max_size=200), min_size=2, max_size=2), st.integers(0, 4))
-def test_a_joined_mail_is_what_the_templates_make_of_the_whole(reasons, sentence):
-    reasons = [shorten(reason, 300) or "x" for reason in reasons]
-    items = [
-        replace(item(n, abstract=ABSTRACT * 2), reason=reason, sentence=sentence)
-        for n, reason in enumerate(reasons, start=1)
-    ]
-    digest = mail(*items)
-    expected, made = Page(plainly(digest)), Page(render_digest(ENV, digest).html)
-    assert made.elements == expected.elements
-    assert made.text.split() == expected.text.split()
-
-
-@given(st.lists(st.text(st.characters() | st.sampled_from(" .=\t\n\r"), max_size=200)))
-def test_encoded_texts_follow_each_other_and_come_back(texts):
-    lines = b"".join(pieces.encode(text) for text in texts)
-    assert lines == b"" or lines.endswith(b"\r\n")
-    assert max(map(len, lines.split(b"\r\n"))) <= 76
-    assert not re.search(rb"(?<!\r)\n|\r(?!\n)|[ \t]\r\n|[^\x20-\x7e\t\r\n]", lines)
-    whole = "".join(re.sub(r"[ \t]+(?=\n)", "", re.sub("\r\n?", "\n", text)) for text in texts)
-    assert pieces.decode(lines) == whole.encode("utf-8", "replace").decode()
-
-
-@given(st.lists(st.text("ab:/", max_size=90), max_size=30), st.sampled_from(["", "    "]))
-def test_text_is_wrapped_as_the_library_does(words, indent):
-    text = " ".join(word for word in words if word)
-    expected = textwrap.fill(
-        text,
-        72,
-        initial_indent=indent,
-        subsequent_indent=indent,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
-    assert pieces.wrap(text, indent) == expected

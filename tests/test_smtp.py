@@ -113,9 +113,9 @@ def configured(smtp, **values):
 class Counting(Mailbox):
     """Counts its connections, and takes at most `per_connection` messages over one."""
 
-    def __init__(self, per_connection=1000):
+    def __init__(self, per_connection=1000, enough="421 4.7.0 enough over this connection"):
         super().__init__()
-        self.per_connection = per_connection
+        self.per_connection, self.enough = per_connection, enough
         self.connections = 0
 
     async def handle_EHLO(self, server, session, envelope, hostname, responses):
@@ -125,7 +125,7 @@ class Counting(Mailbox):
 
     async def handle_MAIL(self, server, session, envelope, address, options):
         if session.taken >= self.per_connection:
-            return "421 4.7.0 enough over this connection"
+            return self.enough
         session.taken += 1
         envelope.mail_from = address
         return "250 OK"
@@ -140,8 +140,9 @@ def test_one_connection_carries_many_messages(serve):
     assert bytes(box.envelopes[0].original_content) == MAIL
 
 
-def test_a_server_that_takes_three_per_connection_gets_them_in_threes(serve):
-    box = Counting(per_connection=3)
+@pytest.mark.parametrize("enough", ["421 4.7.0 enough", "450 4.7.0 three are enough"])
+def test_a_server_that_takes_three_per_connection_gets_them_in_threes(serve, enough):
+    box = Counting(per_connection=3, enough=enough)
     outcomes = send(serve(box), *(f"r{n}@reader.test" for n in range(7)))
     assert [o.kind for o in outcomes] == ["accepted"] * 7
     assert (box.connections, len(box.envelopes)) == (3, 7)
@@ -229,6 +230,37 @@ def test_a_busy_sender_answer_is_for_now_and_a_refused_one_stops_all(serve):
     assert not isinstance(refused.value, Unreachable)
     with pytest.raises(MailError, match=r"530 5\.7\.0 login first"):
         send(serve(Answering(a="530 5.7.0 login first")), "a@r.test")
+
+
+def test_lines_that_begin_with_a_dot_arrive_as_they_are(serve):
+    box = Mailbox()
+    mail = b".Subject: x\r\n\r\n.\r\n..two\r\n.\r\n"
+
+    async def go():
+        connection = Connection(serve(box))
+        outcome = await connection.send("d@d.test", "a@r.test", mail, lambda: True)
+        await connection.close()
+        return outcome
+
+    assert asyncio.run(go()).kind == "accepted"
+    assert bytes(box.envelopes[0].original_content) == mail
+
+
+def test_a_message_that_is_held_back_leaves_nothing_and_the_next_one_goes(serve):
+    box = Mailbox()
+
+    async def go():
+        connection = Connection(serve(box))
+        answers = iter([False, True])
+        for _ in range(2):
+            yield await connection.send("d@d.test", "a@r.test", MAIL, lambda: next(answers))
+        await connection.close()
+
+    async def kinds():
+        return [outcome.kind async for outcome in go()]
+
+    assert asyncio.run(kinds()) == ["withheld", "accepted"]
+    assert len(box.envelopes) == 1
 
 
 def test_nobody_at_the_door_is_something_that_passes(serve):

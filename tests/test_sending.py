@@ -1,0 +1,406 @@
+"""A run over the outbox copes with servers of all moods, and with its own death at any instant."""
+
+import asyncio
+import multiprocessing
+import os
+import random
+import signal
+import socketserver
+import threading
+from collections import Counter
+from datetime import timedelta
+
+import pytest
+from aiosmtpd.controller import Controller
+from conftest import MORNING, Mailbox, free_port
+from pydantic import SecretStr
+from sqlalchemy import event
+from sqlmodel import select
+from test_outbox import crowd, put, put_digest, rows
+
+from digest import subscribers
+from digest.app import open_app
+from digest.errors import MailError
+from digest.mail import outbox, pace, queue, sending
+from digest.models import Subscriber, Suppression
+
+
+@pytest.fixture
+def serve(settings, clock, app):
+    """Puts a server of its own behaviour in the place of the mailbox; gives the application."""
+    running, opened = [], []
+
+    def start(handler, **smtp):
+        controller = Controller(handler, hostname="127.0.0.1", port=free_port())
+        controller.start()
+        running.append(controller)
+        changed = settings.smtp.model_copy(update={"port": controller.port, **smtp})
+        ours = open_app(settings.model_copy(update={"smtp": changed}), clock)
+        opened.append(ours)
+        return ours.__enter__()
+
+    yield start
+    for ours in opened:
+        ours.__exit__(None, None, None)
+    for controller in running:
+        controller.stop()
+
+
+class Scripted(Mailbox):
+    """Gives its answers in turn to MAIL or to the message's end, then takes all."""
+
+    def __init__(self, *answers, to="MAIL"):
+        super().__init__()
+        self.answers, self.to = list(answers), to
+
+    async def handle_MAIL(self, server, session, envelope, address, options):
+        if self.to == "MAIL" and self.answers:
+            return self.answers.pop(0)
+        envelope.mail_from = address
+        return "250 OK"
+
+    async def handle_DATA(self, server, session, envelope):
+        if self.to == "DATA" and self.answers:
+            return self.answers.pop(0)
+        return await super().handle_DATA(server, session, envelope)
+
+
+@pytest.mark.parametrize("answer", ["450 4.7.1 too fast", "421 4.7.28 slow down"])
+def test_a_server_that_limits_the_rate_is_given_time(app, serve, monkeypatch, answer):
+    monkeypatch.setattr(pace, "FIRST_PAUSE", 0.01)
+    box = Scripted(answer, answer)
+    put_digest(app, *crowd(app, 5))
+    assert outbox.send_due(serve(box, connections=1)) == outbox.Sent(sent=3, deferred=2)
+    waiting = [row for row in rows(app) if row.status == "deferred"]
+    assert [row.response for row in waiting] == [answer] * 2
+    assert all(row.due_at >= MORNING + timedelta(minutes=5) for row in waiting)
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [("452 4.3.1 disk full", "deferred"), ("552 5.2.2 mailbox full", "failed")],
+)
+def test_a_full_disk_on_the_far_side_concerns_one_message(app, serve, answer, status):
+    put_digest(app, *crowd(app, 3))
+    sent = outbox.send_due(serve(Scripted(answer, to="DATA"), connections=1))
+    assert (sent.sent, sent.deferred + sent.failed) == (2, 1)
+    assert [row.status for row in rows(app)] == [status, "sent", "sent"]
+    with app.db.read() as session:
+        assert session.exec(select(Suppression)).all() == []
+
+
+def test_a_hung_connection_delays_only_the_message_on_it(app, serve):
+    class Hanging(Mailbox):
+        """Answers the first message when all others have come."""
+
+        async def handle_DATA(self, server, session, envelope):
+            await super().handle_DATA(server, session, envelope)
+            if envelope.rcpt_tos == ["reader0@crowd.test"]:
+                while len(self.envelopes) < 70:
+                    await asyncio.sleep(0.01)
+            return "250 OK"
+
+    put_digest(app, *crowd(app, 70))
+    assert outbox.send_due(serve(Hanging(), connections=2, timeout=3)) == outbox.Sent(sent=70)
+
+
+def test_a_letter_overtakes_the_digests_of_a_run_under_way(app, pia, serve, monkeypatch):
+    monkeypatch.setattr(sending, "LOOK", 0.02)
+
+    class Slow(Mailbox):
+        async def handle_DATA(self, server, session, envelope):
+            if not self.envelopes:
+                put(app, "link", pia)
+            await asyncio.sleep(0.01)
+            return await super().handle_DATA(server, session, envelope)
+
+    box = Slow()
+    put_digest(app, *crowd(app, 40))
+    assert outbox.send_due(serve(box, connections=1)).sent == 41
+    order = [envelope.rcpt_tos[0] for envelope in box.envelopes]
+    assert 0 < order.index("pia@reader.test") < 30
+
+
+def test_a_letter_is_sent_while_a_digest_hangs_as_the_last_of_a_run(app, ada, pia, serve):
+    class Waiting(Mailbox):
+        """Answers the digest when the letter has come."""
+
+        async def handle_DATA(self, server, session, envelope):
+            await super().handle_DATA(server, session, envelope)
+            if envelope.rcpt_tos == ["ada@reader.test"]:
+                put(app, "link", pia)
+                while len(self.envelopes) < 2:
+                    await asyncio.sleep(0.01)
+            return "250 OK"
+
+    put_digest(app, ada)
+    assert outbox.send_due(serve(Waiting(), timeout=5)) == outbox.Sent(sent=2)
+
+
+@pytest.mark.parametrize(
+    "smtp",
+    [
+        {"username": "digest", "password": SecretStr("wrong")},
+        {"security": "starttls"},
+        {"security": "tls"},
+    ],
+    ids=["login", "starttls", "tls"],
+)
+def test_where_login_or_tls_fail_all_stops_and_nobody_is_marked(app, serve, smtp):
+    box = Mailbox()
+    put_digest(app, *crowd(app, 3))
+    before = rows(app)
+    with pytest.raises(MailError, match=r"smtp\."):
+        outbox.send_due(serve(box, **smtp))
+    assert rows(app) == before
+    assert box.envelopes == []
+
+
+def leaves(app, person):
+    subscribers.remove(app, person.id)
+
+
+def pauses(app, person):
+    subscribers.pause(app, person.id)
+
+
+def is_erased(app, person):
+    subscribers.erase(app, person.id)
+
+
+def is_suppressed(app, person):
+    [key] = app.tokens.address_hashes(person.email_key)
+    with app.db.write() as session:
+        session.add(Suppression(address_hash=key, reason="complaint", created_at=app.now()))
+
+
+class Meanwhile(Mailbox):
+    """Lets something happen when the recipient is named: after the mail was made, before DATA."""
+
+    def __init__(self, happen):
+        super().__init__()
+        self.happen = [happen]
+
+    async def handle_RCPT(self, server, session, envelope, address, options):
+        if self.happen:
+            self.happen.pop()()
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+
+@pytest.mark.parametrize("change", [leaves, pauses, is_erased, is_suppressed])
+def test_what_happens_right_before_the_message_still_counts(app, ada, serve, change):
+    box = Meanwhile(lambda: change(app, ada))
+    put_digest(app, ada, *crowd(app, 1))
+    sent = outbox.send_due(serve(box, connections=1))
+    assert (sent.sent, sent.cancelled) == (1, 1)
+    assert [envelope.rcpt_tos for envelope in box.envelopes] == [["reader0@crowd.test"]]
+
+
+def test_a_reader_who_revokes_the_links_right_before_gets_fresh_ones(app, ada, serve):
+    def revoke():
+        with app.db.write() as session:
+            session.get(Subscriber, ada.id).link_epoch += 1
+
+    box = Meanwhile(revoke)
+    put_digest(app, ada)
+    assert outbox.send_due(serve(box)) == outbox.Sent(sent=1)
+    [mail] = box.messages
+    token = mail["List-Unsubscribe"].strip("<>").rpartition("/")[2]
+    assert app.tokens.read("one-click", token, app.now()).epoch == 1
+
+
+# Leases
+
+
+def test_no_two_workers_hold_the_same_message(app):
+    put_digest(app, *crowd(app, 7))
+    now = app.now()
+    with app.db.connect() as connection:
+        first = queue.lease(connection, now, "first", 5)
+        second = queue.lease(connection, now, "second", 5)
+    assert (len(first), len(second)) == (5, 2)
+    assert not {row.id for row in first} & {row.id for row in second}
+
+
+def test_who_lost_a_lease_can_neither_begin_nor_settle(app, ada):
+    put_digest(app, ada)
+    seen = queue.Seen("active", ada.email, 0, app.tokens.address_hashes(ada.email_key), "")
+    now = app.now()
+    later = now + queue.LEASE + timedelta(seconds=1)
+    with app.db.connect() as connection:
+        [message] = queue.lease(connection, now, "slow", 5)
+        assert queue.lease(connection, now, "quick", 5) == []
+        assert queue.lease(connection, later, "quick", 5) == [message]
+        assert not queue.begin(connection, message, "slow", seen, later)
+        assert queue.begin(connection, message, "quick", seen, later)
+        assert not queue.settle(connection, message, "slow", status="failed", tries=1)
+        assert queue.settle(connection, message, "quick", status="sent", tries=1)
+    assert rows(app)[0].status == "sent"
+
+
+# Death at any instant
+
+
+class Wire(socketserver.ThreadingTCPServer):
+    """Speaks SMTP line by line; at the step of the message it was told, something happens."""
+
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Talk)
+        self.kept, self.step, self.nth, self.happen = [], "", 0, lambda: None
+        self.seen = Counter()
+
+    def at(self, step):
+        """Whether this is the step; then it has happened."""
+        self.seen[step] += 1
+        if (step, self.seen[step]) != (self.step, self.nth):
+            return False
+        self.happen()
+        return True
+
+
+class Talk(socketserver.StreamRequestHandler):
+    def handle(self):
+        server = self.server
+        self.wfile.write(b"220 wire\r\n")
+        recipient = ""
+        while line := self.rfile.readline():
+            verb = line[:4].upper().decode()
+            if verb == "RCPT":
+                recipient = line.partition(b"<")[2].partition(b">")[0].decode()
+            if server.at(verb):
+                return
+            if verb == "DATA":
+                self.wfile.write(b"354 go on\r\n")
+                content = self.rfile.readline()
+                if server.at("half"):
+                    return
+                while (more := self.rfile.readline()) != b".\r\n":
+                    content += more
+                server.kept.append((recipient, content))
+                if server.at("whole"):
+                    return
+            self.wfile.write(b"250 ok\r\n")
+
+
+@pytest.fixture
+def wire(app, settings):
+    with Wire() as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        smtp = {"port": server.server_address[1], "connections": 1}
+        server.settings = settings.model_copy(
+            update={"smtp": settings.smtp.model_copy(update=smtp)}
+        )
+        yield server
+        server.shutdown()
+
+
+def test_a_message_cut_in_the_middle_goes_once_more_as_it_was(app, ada, wire, clock):
+    put_digest(app, ada)
+    wire.step, wire.nth = "half", 1
+    with open_app(wire.settings, clock) as ours:
+        assert outbox.send_due(ours) == outbox.Sent(deferred=1, in_doubt=1)
+        assert wire.kept == []
+        clock.forward(minutes=6)
+        assert outbox.send_due(ours) == outbox.Sent(sent=1)
+    assert [recipient for recipient, _ in wire.kept] == ["ada@reader.test"]
+
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def send_and_die(settings, clock, step, nth):
+    """Sends in a process of its own, which dies at the nth `step` of its database."""
+    with open_app(settings, clock) as ours:
+        last, seen = [""], Counter()
+
+        def look(connection, cursor, statement, parameters, context, many):
+            if last[0] == "leased" == step:
+                die()
+            if statement.startswith("UPDATE outbox"):
+                known = {"sending": "begun", "sent": "settled"}
+                last[0] = next((known[p] for p in parameters if p in known), "leasing")
+
+        def commit(connection):
+            seen[last[0]] += 1
+            if (last[0], seen[last[0]]) == (step, nth):
+                die()
+            if last[0] == "leasing" and seen["leasing"] == nth:
+                last[0] = "leased"
+
+        event.listen(ours.db.engine, "before_cursor_execute", look)
+        event.listen(ours.db.engine, "commit", commit)
+        outbox.send_due(ours)
+
+
+# (the step at whose nth time the process dies, messages in doubt then, arrived twice in the end)
+DEATHS = [
+    ("leased", 0, 0),  # after the claim
+    ("MAIL", 0, 0),  # the mail is made
+    ("RCPT", 0, 0),
+    ("begun", 0, 0),  # right before the mark is committed
+    ("DATA", 1, 0),  # the mark is there, nothing of the message
+    ("half", 1, 0),
+    ("whole", 1, 1),  # taken, not answered
+    ("settled", 1, 1),  # answered, the answer not recorded
+]
+
+
+@pytest.mark.parametrize(("step", "doubt", "twice"), DEATHS, ids=[step for step, _, _ in DEATHS])
+def test_a_death_at_any_instant_loses_nothing_and_is_told(app, wire, clock, step, doubt, twice):
+    people = crowd(app, 6)
+    put_digest(app, *people)
+    wire.step = step
+    nth = wire.nth = 1 if step == "leased" else random.Random(step).randint(2, 5)
+    process = multiprocessing.get_context("fork").Process(
+        target=send_and_die, args=(wire.settings, clock, step, nth)
+    )
+    wire.happen = lambda: os.kill(process.pid, signal.SIGKILL)
+    process.start()
+    process.join(30)
+    assert process.exitcode == -signal.SIGKILL
+    arrived_before = len(wire.kept)
+    assert arrived_before < len(people)
+    assert sum(row.status == "sending" for row in rows(app)) == doubt
+
+    wire.step = ""
+    with open_app(wire.settings, clock) as ours:
+        sent = outbox.send_due(ours)
+        assert outbox.send_due(ours) == outbox.Sent()
+    assert sent.in_doubt == doubt
+    assert sum(row.in_doubt for row in rows(app)) == doubt
+    assert {row.status for row in rows(app)} == {"sent"}
+    arrived = Counter(recipient for recipient, _ in wire.kept)
+    assert set(arrived) == {person.email for person in people}
+    assert sum(arrived.values()) - len(people) == twice
+    assert len({content for _, content in wire.kept}) == len(people)  # twins are the same bytes
+
+
+def test_turns_follow_each_other_as_configured_and_slower_when_asked():
+    turns = pace.Pace(per_minute=30)
+    assert turns.wait(10.0) == 0
+    turns.take(10.0)
+    assert turns.wait(10.5) == 1.5
+    turns.refused(12.0)
+    turns.refused(12.5)
+    assert turns.wait(12.5) == 2 * pace.FIRST_PAUSE
+    for _ in range(20):
+        turns.refused(12.5)
+    assert turns.wait(12.5) == pace.LONGEST_PAUSE
+    turns.accepted()
+    turns.refused(100.0)
+    assert turns.wait(100.0) == pace.FIRST_PAUSE
+
+
+def test_without_a_rate_nobody_waits():
+    turns = pace.Pace(per_minute=0)
+    turns.take(1.0)
+    assert turns.wait(1.0) == 0
+
+
+def test_a_crowd_larger_than_a_batch_is_sent_in_one_run(app, serve):
+    put_digest(app, *crowd(app, sending.BATCH + 1))
+    assert outbox.send_due(serve(Mailbox())).sent == sending.BATCH + 1
