@@ -277,12 +277,14 @@ def readable(text: str) -> str:
     Plain text comes through as it is. Also drops control, zero-width and direction characters,
     composes accents (NFC) and collapses white space. Never fails; takes time linear in `text`.
     """
-    text = clean(text).translate(_NO_PRIVATE)
+    text = clean(text)
+    if not text.isascii():
+        text = " ".join(text.translate(_NO_PRIVATE).split())
     if len(text) > LONGEST:
         return clean(_bare(text))
     text = _quotes(text)
     if "\\" not in text and "$" not in text and "_{" not in text and "^{" not in text:
-        return clean(_PLAIN_TIE.sub(" ", text))
+        return clean(_PLAIN_TIE.sub(" ", text)) if "~" in text else text
     marked = _marked(text)
     if "\\" not in marked and not _UNSET.search(marked):
         return clean(marked.translate(_BACK))
@@ -290,9 +292,11 @@ def readable(text: str) -> str:
 
 
 def _quotes(text: str) -> str:
-    text = _DOUBLE_QUOTED.sub("“\\1”", text)
-    text = _SINGLE_QUOTED.sub("‘\\1’", text)
-    return _EN_DASH.sub("–", text.replace("---", "—"))
+    # looking for the sign first is many times faster than the pattern, and most texts have none
+    if "`" in text:
+        text = _DOUBLE_QUOTED.sub("“\\1”", text)
+        text = _SINGLE_QUOTED.sub("‘\\1’", text)
+    return _EN_DASH.sub("–", text.replace("---", "—")) if "--" in text else text
 
 
 def _marked(text: str) -> str:

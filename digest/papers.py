@@ -82,6 +82,9 @@ def clean(text: str) -> str:
 
     At most four accents stay on one letter: more would climb over the lines above.
     """
+    plain = " ".join(text.split())
+    if plain.isascii() and plain.isprintable():  # as most texts are
+        return plain
     text = _TOWER.sub(r"\1", unicodedata.normalize("NFC", _UNWANTED.sub("", text)))
     return " ".join(text.split())
 
