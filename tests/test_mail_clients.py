@@ -44,6 +44,7 @@ def every_mail():
             lifetime=timedelta(days=30),
         ),
         "test": letters.render_test(ENV, **common),
+        "alert": letters.render_alert(ENV, **common, sentences=["No mail went out today."]),
     }
 
 

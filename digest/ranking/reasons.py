@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from digest.categories import names
 from digest.ranking.counting import Document
 from digest.ranking.features import FeatureSpace, PaperRows
 from digest.ranking.profile import Profile, Topic
@@ -160,7 +161,7 @@ def sentence(found: Sequence[Reason], titles: Mapping[str, str]) -> str:
     authors = [reason.label for reason in found if reason.kind == "author"]
     topics = [f"“{reason.label}”" for reason in found if reason.kind == "topic"][:2]
     liked = [f"“{titles[r.label]}”" for r in found if r.kind == "liked" and r.label in titles][:2]
-    codes = [reason.label for reason in found if reason.kind == "category"][:2]
+    fields = names((reason.label for reason in found if reason.kind == "category"), 2)
     terms = [reason.label for reason in found if reason.kind == "term"]
     pieces = []
     if authors:
@@ -171,8 +172,8 @@ def sentence(found: Sequence[Reason], titles: Mapping[str, str]) -> str:
         pieces.append(f"close to {_and(liked)}, which you liked")
     if not pieces and terms:
         pieces.append(f"because of {_and(terms)}")
-    elif not pieces and codes:
-        pieces.append(f"new in {_and(codes)}")
+    elif not pieces and fields:
+        pieces.append(f"new in {_and(fields)}")
     text = "; ".join(pieces)
     return f"{text[:1].upper()}{text[1:]}." if text else ""
 
