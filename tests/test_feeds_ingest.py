@@ -1,5 +1,7 @@
 """Feeds that are due, sources that are named, and what becomes of both."""
 
+import json
+import lzma
 import threading
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -262,3 +264,30 @@ def test_papers_outlive_their_feed(app: App, source: Source) -> None:
     with app.db.read() as session:
         assert {row.feed_id for row in session.exec(select(Announcement))} == {None}
     assert len(papers(app)) == 4
+
+
+def test_a_feeds_days_of_rest_are_kept(app: App, source: Source, clock: Clock) -> None:
+    clock.moment = datetime(2026, 11, 20, 23, 50, tzinfo=UTC)  # a Friday
+    source.answers["/rss"] = Answer(body=(FEEDS / "arxiv-empty.rss.xml").read_bytes())
+    add_feed(app, f"{source.url}/rss")
+    ingest_due(app)
+    monday = datetime(2026, 11, 23, tzinfo=UTC)
+    assert monday <= only_feed(app).next_fetch_at <= monday + timedelta(minutes=5)
+
+
+def test_papers_as_json_lines_go_in_by_name(app: App, tmp_path: Path) -> None:
+    lines = [
+        json.dumps({"id": f"2611.{n:05}", "day": "2026-11-17", "title": f"Paper {n}"})
+        for n in range(1, 1501)
+    ]
+    plain, packed = tmp_path / "papers.jsonl", tmp_path / "papers.jsonl.xz"
+    plain.write_text("\n".join([*lines, "{"]))
+    packed.write_bytes(lzma.compress("\n".join(lines).encode()))
+    first, again = ingest_sources(app, [str(plain), str(packed)])
+    assert (first.seen, first.new, first.rejected) == (1501, 1500, 1)
+    assert first.outcome.endswith("the first, no. 1501 ({): it is no JSON.")
+    assert (again.seen, again.new, again.updated) == (1500, 0, 0)
+    packed.write_bytes(packed.read_bytes()[:200])
+    (cut,) = ingest_sources(app, [str(packed)])
+    assert cut.failed
+    assert "cannot be read" in cut.outcome

@@ -143,3 +143,21 @@ def test_a_whole_day_in_one_go(app: App) -> None:
     many = [replace(PAPER, key=f"arxiv:2611.{n:05d}", upvotes=n) for n in range(1, 1802)]
     assert put(app, *many) == Tally(seen=1801, new=1801)
     assert put(app, *(replace(entry, version=2) for entry in many)) == Tally(1801, updated=1801)
+
+
+def test_a_derived_announcement_gives_way_to_a_stated_one(app: App) -> None:
+    with app.db.write() as session:
+        feed = Feed(url="https://a.test", kind="arxiv", next_fetch_at=app.now(), added_at=app.now())
+        session.add(feed)
+    derived = replace(PAPER, derived=True)
+    put(app, derived, feed_id=feed.id)
+    assert [(row.day, row.derived) for row in rows(app, Announcement)] == [(DAY, True)]
+    put(app, replace(derived, day=DAY + timedelta(days=1)), feed_id=feed.id)
+    assert [row.day for row in rows(app, Announcement)] == [DAY]
+    later = DAY + timedelta(days=1)
+    put(app, replace(PAPER, kind="cross", day=later), feed_id=feed.id)
+    (row,) = rows(app, Announcement)
+    assert (row.day, row.kind, row.derived) == (later, "cross", False)
+    assert only_paper(app).announced_day == later
+    put(app, derived, feed_id=feed.id)
+    assert len(rows(app, Announcement)) == 1

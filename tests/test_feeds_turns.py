@@ -1,0 +1,66 @@
+"""Several processes ask a host as if they were one."""
+
+from datetime import timedelta
+
+from conftest import Clock
+
+from digest.app import App
+from digest.feeds.fetch import ARXIV_SECONDS, Limiter
+from digest.feeds.turns import Turns, fetcher
+
+LONGEST = timedelta(minutes=2)
+
+
+def test_a_turn_is_one_process_and_then_a_pause(app: App, clock: Clock) -> None:
+    ours, theirs = Turns(app, LONGEST), Turns(app, LONGEST)
+    assert ours.claim("arxiv.org") == 0
+    assert theirs.claim("arxiv.org") == 0.25
+    assert theirs.claim("other.test") == 0
+    clock.forward(seconds=1)
+    ours.release("arxiv.org", 3)
+    assert theirs.claim("arxiv.org") == 3
+    clock.forward(seconds=2)
+    assert theirs.claim("arxiv.org") == 1
+    clock.forward(seconds=1)
+    assert theirs.claim("arxiv.org") == 0
+
+
+def test_the_turn_of_a_dead_process_ends(app: App, clock: Clock) -> None:
+    dead, ours = Turns(app, LONGEST), Turns(app, LONGEST)
+    dead.claim("h.test")
+    clock.forward(seconds=119)
+    assert ours.claim("h.test") > 0
+    clock.forward(seconds=1)
+    assert ours.claim("h.test") == 0
+    dead.release("h.test", 9)  # it was only slow: the turn is ours now, and stays so
+    assert dead.claim("h.test") > 0
+
+
+def test_two_processes_share_arxivs_three_seconds(app: App, clock: Clock) -> None:
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        clock.forward(seconds=seconds)
+
+    def process() -> tuple[Limiter, Turns]:
+        return Limiter(lambda: clock.moment.timestamp(), sleep), Turns(app, LONGEST)  # noqa: PLW0108
+
+    begun = []
+    first, second = process(), process()
+    for (limiter, turns), host in (
+        (first, "rss.arxiv.org"),
+        (second, "export.arxiv.org"),
+        (second, "arxiv.org"),
+        (first, "oaipmh.arxiv.org"),
+    ):
+        with limiter.turn(host, turns):
+            begun.append(clock.moment)
+            clock.forward(seconds=0.5)
+    pauses = [(later - sooner).total_seconds() for sooner, later in zip(begun, begun[1:])]  # noqa: B905, RUF007
+    assert pauses == [ARXIV_SECONDS + 0.5] * 3
+
+
+def test_an_installations_fetcher_takes_turns(app: App) -> None:
+    assert isinstance(fetcher(app).turns, Turns)
+    assert fetcher(app).most_bytes == 20_000_000
