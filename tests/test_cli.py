@@ -14,8 +14,12 @@ from typing import Any
 
 import pytest
 from conftest import Mailbox
+from test_reports import DSN
 
 from digest.__main__ import main
+from digest.app import open_app
+from digest.settings import load
+from digest.suppressions import suppress
 
 DAY = "2025-11-18"
 TOPIC = "diffusion models for image generation"
@@ -426,3 +430,63 @@ def test_an_evaluation_ranks_and_measures(digest: Digest) -> None:
     assert set(json.loads(ranking)["ranking"][:2]) == set(relevant)
     assert "ndcg@10" in digest("evaluate", *files).out.lower()
     assert digest("evaluate", "absent.jsonl", "--papers", "papers.jsonl").code == 1
+
+
+def test_suppressions_are_listed_added_and_lifted(service: Digest, mailbox: Mailbox) -> None:
+    would = service("suppressions", "add", "Ada@reader.test", "--dry-run", "--json")
+    assert would.json == {"email": "Ada@reader.test", "suppressed": False}
+    assert service("suppressions", "list", "--json").json == []
+    assert service("suppressions", "add", "ada@reader.test", "--json").json["suppressed"]
+    [row] = service("suppressions", "list", "--json").json
+    assert (row["email"], row["reason"]) == ("ada@reader.test", "operator")
+    assert "ada@reader.test" in service("suppressions", "list").out
+    assert service("deliver", "--day", DAY, "--json").code == 0
+    assert mailbox.messages == []
+    assert service("suppressions", "add", "ada@reader.test").code == 1
+    again = service("subscribers", "add", "new@reader.test")
+    assert again.code == 0
+    assert service("suppressions", "remove", "ada@reader.test", "--dry-run", "--json").json == {
+        "email": "ada@reader.test",
+        "reason": "operator",
+        "removed": False,
+    }
+    assert service("suppressions", "remove", "ada@reader.test", "--yes", "--json").json["removed"]
+    assert service("suppressions", "list", "--json").json == []
+    gone = service("suppressions", "remove", "ada@reader.test")
+    assert (gone.code, gone.out) == (1, "")
+    assert "not suppressed" in gone.err
+
+
+def test_bounces_are_read_from_a_file(service: Digest, mailbox: Mailbox, tmp_path: Path) -> None:
+    assert service("deliver", "--day", DAY).code == 0
+    [mail] = mailbox.messages
+    notice = DSN.format(
+        to="digest@localhost",
+        action="failed",
+        status="5.1.1",
+        said="smtp; 550 5.1.1 no",
+        original="text/rfc822-headers",
+        mark="MARK",
+    ).replace("<MARK.1790000000000.digest@digest.test>", mail["Message-ID"])
+    (tmp_path / "box").write_text(f"From MAILER-DAEMON Wed Nov 18 09:00:00 2026\n{notice}\n")
+    for dry in (["--dry-run"], []):
+        done = service("bounces", "process", "box", "--json", *dry)
+        assert (done.code, done.json["seen"], done.json["suppressed"]) == (0, 1, 1)
+    again = service("bounces", "process", "box", "--json").json
+    assert (again["suppressed"], again["known"]) == (0, 1)
+    assert service("suppressions", "list", "--json").json[0]["reason"] == "bounce"
+    unset = service("bounces", "process")
+    assert unset.code == 1
+    assert "bounces.maildir" in unset.err
+    assert "/bounces/" in service("bounces", "webhook").out
+    assert service("bounces", "webhook", "--json").json["url"].startswith("http")
+
+
+def test_what_a_complainer_wants_is_asked_about_twice(service: Digest, tmp_path: Path) -> None:
+    assert service("deliver", "--day", DAY).code == 0
+    with open_app(load(tmp_path / "config.toml")) as app, app.db.write() as session:
+        suppress(app, session, "ada@reader.test", "ada@reader.test", "complaint")
+    asked = service("suppressions", "remove", "ada@reader.test")
+    assert asked.code == 1
+    assert "--yes" in asked.err
+    assert service("suppressions", "remove", "ada@reader.test", "--yes").code == 0
