@@ -264,7 +264,8 @@ def pass_over(
     quiet = nothing_new(session, now)
     rows = []
     for person, planned in readers:
-        outcome, detail = _nothing(person, planned) if planned and planned.candidates else quiet
+        unwanted = planned is not None and planned.candidates and not planned.picks
+        outcome, detail = _nothing(person, planned) if planned and unwanted else quiet
         due = person.next_digest_at or now
         if now - due > schedule.DAY:  # after days without a service, it is today's hour that came
             due = now

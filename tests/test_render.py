@@ -17,6 +17,7 @@ from digest.mail.render import (
     Card,
     DigestMail,
     Item,
+    Note,
     Trend,
     credit,
     public,
@@ -333,3 +334,24 @@ def test_the_best_papers_keep_the_most_text():
     ranks = [order.index(left or right) for left, right in levels]
     assert len(ranks) == 50
     assert ranks == sorted(ranks)
+
+
+def test_news_of_liked_papers_stands_in_both_parts_and_not_in_what_is_passed_on():
+    note = Note("A <b>lantern</b> & its fog", "https://papers.test/abs/9", "v3, abstract changed")
+    rendered = render_digest(ENV, mail(news=(note,)))
+    assert "News of papers you liked" in rendered.html
+    assert "A &lt;b&gt;lantern&lt;/b&gt; &amp; its fog" in rendered.html
+    assert "NEWS OF PAPERS YOU LIKED" in rendered.text and "v3, abstract changed" in rendered.text
+    assert "papers you liked" not in render_digest(ENV, mail()).html
+    assert "papers you liked" not in render_digest(ENV, public(mail(news=(note,)))).html
+
+
+def test_news_counts_in_what_a_mail_has_room_for():
+    notes = tuple(
+        Note("Ω" * 400, f"https://papers.test/abs/{at}", "now published in " + "Ж" * 300)
+        for at in range(5)
+    )
+    items = [item(number, abstract=ABSTRACT * 20) for number in range(1, 51)]
+    rendered = render_digest(ENV, mail(*items, news=notes))
+    assert len(rendered.html.encode()) <= 78_000
+    assert rendered.html.count("now published in") == 5
