@@ -212,6 +212,16 @@ def test_ingest_of_what_is_no_feed_reads_the_others_and_is_1(service: Digest) ->
     assert [report["seen"] for report in result.json] == [0, 0, 6]
 
 
+def test_ingest_of_the_past_needs_days_and_takes_no_sources(service: Digest) -> None:
+    for wrong in (("--to", "2026-11-18"), ("--replay",), ("feed.xml", "--from", "2026-11-18")):
+        assert service("ingest", *wrong).code == 2
+    assert service("ingest", "--from", "2026-11-18", "--to", "2026-11-17").code == 1
+    days = ("--from", "2026-11-16", "--to", "2026-11-18", "--json")
+    for options in (days, (*days, "--replay")):
+        result = service("ingest", *options)
+        assert (result.code, result.json) == (0, [])
+
+
 # subscribers
 
 
@@ -490,3 +500,27 @@ def test_what_a_complainer_wants_is_asked_about_twice(service: Digest, tmp_path:
     assert asked.code == 1
     assert "--yes" in asked.err
     assert service("suppressions", "remove", "ada@reader.test", "--yes").code == 0
+
+
+def test_evaluate_on_what_is_recorded_says_what_is_missing(service: Digest) -> None:
+    result = service("evaluate", "--recorded", "--json")
+    assert (result.code, result.json["metrics"]) == (0, {})
+    assert "nothing to measure" in result.json["note"]
+    assert "nothing to measure" in service("evaluate", "--recorded").out
+
+
+@pytest.mark.parametrize("wrong", [[], ["profiles.jsonl"], ["--recorded", "profiles.jsonl"]])
+def test_evaluate_takes_files_or_the_records(service: Digest, wrong: list[str]) -> None:
+    assert service("evaluate", *wrong).code == 2
+
+
+def test_a_bibtex_file_to_start_from(service: Digest, tmp_path: Path) -> None:
+    file = tmp_path / "papers.bib"
+    file.write_text("@misc{x, title={Of maps}, eprint={2405.00001}}\n@book{y, year=1999}")
+    result = service("subscribers", "add", "ben@reader.test", "--bibtex", str(file))
+    assert result.code == 0
+    assert "y" in result.err
+    (vote,) = json.loads(service("subscribers", "export", "--email", "ben@reader.test").out)[
+        "feedback"
+    ]
+    assert (vote["paper"], vote["source"]) == ("arxiv:2405.00001", "seed")

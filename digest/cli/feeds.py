@@ -123,12 +123,10 @@ def ingest(
     With --from: ask arXiv (by OAI-PMH), bioRxiv, medRxiv and Hugging Face for what the feeds
     should have brought on those days.
     """
-    from digest.errors import InputError
-
     if first is None and (last is not None or replay):
-        raise InputError("--to and --replay need --from DAY")
+        raise typer.BadParameter("--to and --replay need --from DAY")
     if first is not None and sources:
-        raise InputError("--from fills all feeds, so it takes no FILE_OR_URL")
+        raise typer.BadParameter("--from fills all feeds, so it takes no FILE_OR_URL")
     with opened(context) as app, progress("Reading") as advance:
         if first is not None:
             end = (last or app.now()).date()
