@@ -1,4 +1,4 @@
-"""Whatever a reader is called or wishes for and whatever a paper is called: from the database to the
+"""Whatever a reader wishes for and whatever a paper is called: on the way from the database to the
 mailbox it adds no header, no recipient and no second mail."""
 
 import re
