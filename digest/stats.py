@@ -11,6 +11,7 @@ from sqlmodel import Session, col
 
 from digest import outcomes
 from digest.models import Announcement, Feed, Feedback, OutboxMessage, Paper, Subscriber
+from digest.preference import Preference, preference
 from digest.schedule import DAY
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ class FeedDay:
 class Stats:
     """`outcomes` of today and yesterday, in each reader's own zone; `subscribers` by status;
     `digests` of the last seven days by what became of them; `late_seconds` is how far behind its
-    hour the reader is who has waited longest, 0 where none waits."""
+    hour the reader is who has waited longest, 0 where none waits; `preference` is there while two
+    rankings are compared."""
 
     outcomes: dict[str, dict[str, int]]
     subscribers: dict[str, int]
@@ -44,6 +46,7 @@ class Stats:
     last_fetch: datetime | None
     last_sent: datetime | None
     late_seconds: int
+    preference: Preference | None
 
 
 def stats(app: "App") -> Stats:
@@ -70,6 +73,7 @@ def stats(app: "App") -> Stats:
             _one(session, sa.select(func.max(col(Feed.checked_at)))),
             _one(session, sa.select(func.max(col(OutboxMessage.sent_at)))),
             max(0, round((now - due).total_seconds())) if due else 0,
+            preference(session, now),
         )
 
 

@@ -24,7 +24,7 @@ REFIT_AFTER = timedelta(days=7)
 REFIT_GROWTH = 1.05
 CORPUS = 60_000
 # What a reader said of a paper trains that reader's model alone.
-_LISTED = col(Paper.version) > 0
+LISTED = col(Paper.version) > 0
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def refit_if_due(app: "App") -> bool:
                 col(StoredSpace.fitted_at).desc()
             )
         ).first()
-        papers = session.exec(select(func.count()).where(_LISTED)).one()
+        papers = session.exec(select(func.count()).where(LISTED)).one()
     if papers == 0 or (stored is not None and not _is_stale(*stored, papers, app.now())):
         return False
     refit(app)
@@ -76,7 +76,7 @@ def refit(app: "App") -> "FeatureSpace":
     from digest.ranking.features import FeatureSpace  # noqa: PLC0415 (slow import)
 
     with app.db.read() as session:
-        newest = select(Paper).where(_LISTED).order_by(col(Paper.id).desc())
+        newest = select(Paper).where(LISTED).order_by(col(Paper.id).desc())
         papers = session.exec(newest.limit(CORPUS)).all()
     space = FeatureSpace.fit(papers)
     with app.db.write() as session:

@@ -1,7 +1,8 @@
 """The commands about digests: vote, rank, preview, deliver, why, send-test, evaluate."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,6 +19,9 @@ from digest.cli.terminal import (
     say,
 )
 from digest.errors import DigestError
+
+if TYPE_CHECKING:
+    from digest.ranking.metrics import Estimate
 
 Email = Annotated[str, typer.Argument(metavar="EMAIL", help="The subscriber's address.")]
 
@@ -167,14 +171,26 @@ def send_test(context: typer.Context, email: Email, as_json: AsJson = False) -> 
 
 def evaluate(
     context: typer.Context,
-    profiles: Annotated[Path, typer.Argument(help="JSON lines: user, topics, likes, …")],
-    papers: Annotated[Path, typer.Option(help="JSON lines (.gz and .xz too).")],
+    profiles: Annotated[
+        Path | None, typer.Argument(help="JSON lines: user, topics, likes, …")
+    ] = None,
+    papers: Annotated[Path | None, typer.Option(help="JSON lines (.gz and .xz too).")] = None,
     candidates: Annotated[Path | None, typer.Option(help="JSON lines: user, day[, ids].")] = None,
     qrels: Annotated[Path | None, typer.Option(help="JSON lines: user, day, relevant.")] = None,
     predictions: Annotated[Path | None, typer.Option(help="Where the rankings go.")] = None,
+    recorded: Annotated[
+        bool, typer.Option("--recorded", help="Measure on the votes recorded here, without files.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Offline evaluation: rank candidates for profiles, and measure against what is relevant."""
+    if recorded:
+        if any((profiles, papers, candidates, qrels, predictions)):
+            raise typer.BadParameter("--recorded takes no files")
+        _evaluate_recorded(context, as_json)
+        return
+    if profiles is None or papers is None:
+        raise typer.BadParameter("expected PROFILES and --papers, or --recorded")
     from digest import evaluation
     from digest.settings import load
 
@@ -187,6 +203,24 @@ def evaluate(
         print_json(done)
         return
     say(f"{done.user_days} rankings for {done.users} users.")
+    _print_metrics(done.metrics)
+
+
+def _evaluate_recorded(context: typer.Context, as_json: bool) -> None:
+    from digest import hindsight
+
+    with opened(context) as app, progress("Ranking") as advance:
+        done = hindsight.recorded(app, advance)
+    if as_json:
+        print_json(done)
+        return
     if done.metrics:
-        rows = [(name, e.mean, e.low, e.high) for name, e in done.metrics.items()]
+        say(f"{done.user_days} digests of {done.users} readers, ranked anew.")
+    _print_metrics(done.metrics)
+    say(done.note)
+
+
+def _print_metrics(metrics: "Mapping[str, Estimate]") -> None:
+    if metrics:
+        rows = [(name, e.mean, e.low, e.high) for name, e in metrics.items()]
         print_table(["metric", ">mean", ">95 % from", ">to"], rows)

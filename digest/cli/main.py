@@ -100,6 +100,8 @@ def stats(context: typer.Context, as_json: AsJson = False) -> None:
             ("latest digest", f"{found.late_seconds} s late"),
         ]
     )
+    if found.preference:
+        say(found.preference.sentence)
     if found.feeds:
         rows = [(row.day, row.feed, row.new, row.replaced) for row in found.feeds]
         print_table(["day", "feed", ">new", ">replaced"], rows)
