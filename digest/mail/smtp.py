@@ -67,6 +67,7 @@ class Connection:
         )
         try:
             greeting = await client.connect()
+            await _greet(client)
         except (aiosmtplib.SMTPException, OSError) as error:
             _refuse(smtp, error)
         self._client, self._carried, self._unfinished = client, 0, False
@@ -125,30 +126,30 @@ class Connection:
         if self._unfinished:
             await client.rset()
         international = not recipient.isascii()
-        if international and client.is_ehlo_or_helo_needed:
-            await client.ehlo()
         if international and not client.supports_extension("smtputf8"):
             answers.append("553 5.6.7 this mail server takes no address beyond ASCII (SMTPUTF8)")
             return Outcome("permanent", tuple(answers))
         self._unfinished = True
-        options = ["SMTPUTF8", "BODY=8BITMIME"] if international else []
-        try:
-            answers.append(_line(await client.mail(sender, options=options)))
-            answers.append(_line(await client.rcpt(recipient, encoding="utf-8")))
-        except (aiosmtplib.SMTPSenderRefused, aiosmtplib.SMTPRecipientRefused) as error:
-            answers.append(_said(error))
-            if error.code == GOING:
-                return Outcome("lost", tuple(answers), slow=True)
-            about_us = isinstance(error, aiosmtplib.SMTPSenderRefused)
-            if error.code >= 500 and (about_us or error.code in LOGIN_WANTED):
-                raise MailError(
-                    f"the mail server refused our sender address or login ({_said(error)}):"
-                    " check mail.sender, smtp.username and smtp.password"
-                ) from error
-            kind: Literal["permanent", "temporary"]
-            kind = "permanent" if error.code >= 500 else "temporary"
-            return Outcome(kind, tuple(answers), slow=about_us)
-        return None
+        options = (b"SMTPUTF8", b"BODY=8BITMIME") if international else ()
+        sent_from = await _command(client, b"MAIL", f"FROM:<{sender}>", *options)
+        answers.append(_line(sent_from))
+        about_us = sent_from.code != 250
+        answer = sent_from if about_us else await _command(client, b"RCPT", f"TO:<{recipient}>")
+        if not about_us:
+            answers.append(_line(answer))
+        if answer.code in (250, 251):
+            return None
+        if answer.code == GOING:
+            client.close()
+            return Outcome("lost", tuple(answers), slow=True)
+        if answer.code >= 500 and (about_us or answer.code in LOGIN_WANTED):
+            raise MailError(
+                f"the mail server refused our sender address or login ({answers[-1]}):"
+                " check mail.sender, smtp.username and smtp.password"
+            )
+        kind: Literal["permanent", "temporary"]
+        kind = "permanent" if answer.code >= 500 else "temporary"
+        return Outcome(kind, tuple(answers), slow=about_us)
 
     async def _content(
         self, client: aiosmtplib.SMTP, content: bytes, answers: list[str]
@@ -182,6 +183,24 @@ class Connection:
         end = b".\r\n" if content.endswith(b"\r\n") else b"\r\n.\r\n"
         protocol.write(content + end)
         return await protocol.read_response(timeout=LAST_ANSWER * self._smtp.timeout)
+
+
+async def _greet(client: aiosmtplib.SMTP) -> None:
+    if not client.is_ehlo_or_helo_needed:
+        return  # done for TLS or the login
+    try:
+        await client.ehlo()
+    except aiosmtplib.SMTPHeloError as error:
+        if error.code == GOING:
+            raise
+        await client.helo()
+
+
+async def _command(
+    client: aiosmtplib.SMTP, verb: bytes, address: str, *options: bytes
+) -> aiosmtplib.SMTPResponse:
+    """`client.mail` and `client.rcpt` would parse the address anew, which is bare already."""
+    return await client.execute_command(verb, address.encode(), *options)
 
 
 def _tls_context(smtp: Smtp) -> ssl.SSLContext | None:
