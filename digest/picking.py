@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from digest.app import App
     from digest.ranking.features import FeatureSpace, PaperRows
-    from digest.ranking.reasons import Reason, SentenceRows
+    from digest.ranking.reasons import Insight, Reason, SentenceRows
     from digest.ranking.selection import Choice, Credits
     from digest.settings import Ranking, Settings
     from digest.training import Readers
@@ -73,27 +73,14 @@ class _Table:
     """A block of readers before a window of papers. `scores` is readers × papers; `closed` says
     per reader which rows the digest may not hold. `challenger` is compared with `ranking`."""
 
-    space: "FeatureSpace"
     window: Window
     readers: "Readers"
     scores: "np.ndarray"
     closed: list[set[int]]
+    insight: "Insight"
     titles: dict[str, str]
     ranking: "Ranking"
     challenger: "Ranking | None"
-
-    def reasons(self, at: int, row: int) -> "tuple[Reason, ...]":
-        from digest.ranking.reasons import reasons  # noqa: PLC0415 (slow import)
-
-        readers = self.readers
-        return reasons(
-            self.space,
-            readers.rankers[at],
-            readers.profiles[at],
-            readers.known,
-            self.window.rows,
-            row,
-        )
 
 
 def latest_day(session: Session, now: datetime) -> date | None:
@@ -107,11 +94,14 @@ def latest_day(session: Session, now: datetime) -> date | None:
 
 def rank(app: "App", email: str, day: date | None = None, limit: int = 20) -> list[RankedPaper]:
     """The order in which the subscriber would be offered the day's papers, with the reasons."""
+    from digest.ranking.reasons import reasons  # noqa: PLC0415 (slow import)
+
     training.refit_if_due(app)
     subscriber, day = _reader(app, email, day)
     table = _table(app, [subscriber], day, again=False)
     scores = table.scores[0]
     rows = sorted(set(range(len(scores))) - table.closed[0], key=lambda row: (-scores[row], row))
+    rows = rows[:limit]
     return [
         RankedPaper(
             table.window.papers[row].key,
@@ -119,10 +109,10 @@ def rank(app: "App", email: str, day: date | None = None, limit: int = 20) -> li
             round(_chance(float(scores[row])), 4),
             [
                 f"{reason.kind} “{table.titles.get(reason.label, reason.label)}” {reason.share:.0%}"
-                for reason in table.reasons(0, row)
+                for reason in found
             ],
         )
-        for row in rows[:limit]
+        for row, found in zip(rows, reasons(table.insight, 0, rows), strict=True)
     ]
 
 
@@ -160,8 +150,8 @@ def _plan(table: _Table, at: int) -> Plan:
         [choice for choice, _ in drafted],
         skip=table.closed[at],
     )
-    fresh = [row for row in range(len(window.papers)) if row not in table.closed[at]]
-    since = min((int(window.days[row]) for row in fresh), default=window.day.toordinal())
+    fresh = _without(window.days, table.closed[at])
+    since = int(fresh.min()) if len(fresh) else window.day.toordinal()
     return Plan(
         subscriber,
         window.day,
@@ -170,6 +160,12 @@ def _plan(table: _Table, at: int) -> Plan:
         _picks(table, at, drafted),
         tuple(window.papers[row] for row in further[:ALSO]),
     )
+
+
+def _without(figures: "np.ndarray", rows: set[int]) -> "np.ndarray":
+    import numpy as np  # noqa: PLC0415 (slow import)
+
+    return np.delete(figures, list(rows)) if rows else figures
 
 
 def _drafted(table: _Table, at: int) -> "list[tuple[Choice, str | None]]":
@@ -211,8 +207,8 @@ def _choices(table: _Table, at: int, rules: "Ranking") -> "list[Choice]":
             topics=rules.topics,
         ),
         seed=_seed(table, at),
-        topic_rows=table.space.topic_rows([topic.text for topic in profile.topics]),
-        skip=sorted(table.closed[at]),
+        topics=table.insight.topics[at],
+        skip=table.closed[at],
     )
 
 
@@ -223,12 +219,13 @@ def _seed(table: _Table, at: int) -> str:
 def _picks(
     table: _Table, at: int, drafted: "Sequence[tuple[Choice, str | None]]"
 ) -> tuple[Pick, ...]:
-    from digest.ranking.ranker import weights  # noqa: PLC0415 (slow import)
-    from digest.ranking.reasons import key_sentence, sentence  # noqa: PLC0415 (slow import)
+    from digest.ranking.reasons import key_sentences, sentence  # noqa: PLC0415 (slow import)
 
     readers, papers = table.readers, table.window.papers
-    weight = weights(table.space, [readers.rankers[at]], readers.profile_rows[[at]], readers.known)
-    found = [_reasons(table, at, choice) for choice, _ in drafted]
+    found = _reasons(table, at, [choice for choice, _ in drafted])
+    marked = key_sentences(
+        table.insight, at, table.window.sentences, [choice.row for choice, _ in drafted]
+    )
     return tuple(
         Pick(
             digest_id=0,
@@ -237,7 +234,7 @@ def _picks(
             paper_id=papers[choice.row].id or 0,
             score=choice.score,
             exploring=choice.exploring,
-            sentence=key_sentence(table.window.sentences, choice.row, weight),
+            sentence=marked[position - 1],
             similar=[papers[row].id or 0 for row in choice.similar] or None,
             reason=EXPLORING if choice.exploring else sentence(reasons, table.titles),
             topic=None if choice.exploring else _topic(reasons),
@@ -249,12 +246,15 @@ def _picks(
     )
 
 
-def _reasons(table: _Table, at: int, choice: "Choice") -> "tuple[Reason, ...]":
+def _reasons(table: _Table, at: int, choices: "Sequence[Choice]") -> "list[tuple[Reason, ...]]":
     """The model's reasons, and before them the author that the reader follows."""
-    from digest.ranking.reasons import Reason  # noqa: PLC0415 (slow import)
+    from digest.ranking.reasons import Reason, reasons  # noqa: PLC0415 (slow import)
 
-    found = table.reasons(at, choice.row)
-    return (Reason("author", choice.followed, 1.0), *found) if choice.followed else found
+    found = reasons(table.insight, at, [choice.row for choice in choices])
+    return [
+        (Reason("author", choice.followed, 1.0), *each) if choice.followed else each
+        for choice, each in zip(choices, found, strict=True)
+    ]
 
 
 def _topic(found: "Sequence[Reason]") -> str | None:
@@ -264,6 +264,7 @@ def _topic(found: "Sequence[Reason]") -> str | None:
 
 def _table(app: "App", subscribers: Sequence[Subscriber], day: date, *, again: bool) -> _Table:
     from digest.ranking.ranker import score  # noqa: PLC0415 (slow import)
+    from digest.ranking.reasons import insight  # noqa: PLC0415 (slow import)
 
     space = training.feature_space(app)
     window = _window(app, space, day)
@@ -276,7 +277,23 @@ def _table(app: "App", subscribers: Sequence[Subscriber], day: date, *, again: b
         closed = _closed(session, readers, window, again=again)
     scores = score(space, readers.rankers, readers.profile_rows, readers.known, window.rows)
     ranking = app.settings.ranking
-    return _Table(space, window, readers, scores, closed, titles, ranking, challenger(app.settings))
+    return _Table(
+        window,
+        readers,
+        scores,
+        closed,
+        insight(
+            space,
+            readers.rankers,
+            readers.profiles,
+            readers.profile_rows,
+            readers.known,
+            window.rows,
+        ),
+        titles,
+        ranking,
+        challenger(app.settings),
+    )
 
 
 def challenger(settings: "Settings") -> "Ranking | None":

@@ -9,7 +9,7 @@ import pytest
 from digest.ranking.features import FeatureSpace, PaperRows
 from digest.ranking.profile import Profile, Topic
 from digest.ranking.ranker import Ranker, Votes, fit, score, weights
-from digest.ranking.reasons import key_sentence, reasons, sentence, sentence_rows
+from digest.ranking.reasons import insight, key_sentences, reasons, sentence, sentence_rows
 
 FIELDS = {
     "math.NT": ["prime", "zeta", "lattice", "modular form", "sieve", "elliptic curve"],
@@ -57,7 +57,7 @@ def votes(likes: Sequence[int], dislikes: Sequence[int] = ()) -> Votes:
 
 def ranked(profile: Profile, cast: Votes) -> np.ndarray:
     told = SPACE.profile_rows([profile])
-    return score(SPACE, [fit(SPACE, cast, told)], told, ROWS, ROWS)[0]
+    return np.asarray(score(SPACE, [fit(SPACE, cast, told)], told, ROWS, ROWS)[0])
 
 
 def test_the_same_papers_in_any_order_give_the_same_space() -> None:
@@ -147,7 +147,7 @@ def test_reasons_name_what_carries_the_score() -> None:
         for row in np.argsort(-score(SPACE, [ranker], told, ROWS, ROWS)[0])
         if row not in {4, 10}
     )
-    found = reasons(SPACE, ranker, VIDEO, ROWS, ROWS, int(best))
+    (found,) = reasons(insight(SPACE, [ranker], [VIDEO], told, ROWS, ROWS), 0, [int(best)])
     assert {reason.kind for reason in found} >= {"topic", "term"}
     assert sum(reason.share for reason in found if reason.kind != "term") <= 1 + 1e-6
     assert "diffusion for video" in sentence(found, {})
@@ -158,7 +158,6 @@ def test_reasons_name_what_carries_the_score() -> None:
 def test_the_sentence_that_matters_is_the_one_with_the_reader_s_words() -> None:
     papers = [Paper("x", "We thank word1 word2. A video by diffusion. It is over.", ("cs.CV",))]
     told = SPACE.profile_rows([VIDEO])
-    weight = weights(SPACE, [fit(SPACE, votes([]), told)], told, ROWS)
-    assert key_sentence(sentence_rows(SPACE, papers), 0, weight) == 1
-    empty = sentence_rows(SPACE, [Paper("x", "", ())])
-    assert key_sentence(empty, 0, weight) is None
+    block = insight(SPACE, [fit(SPACE, votes([]), told)], [VIDEO], told, ROWS, ROWS)
+    rows = sentence_rows(SPACE, [*papers, Paper("x", "", ())])
+    assert key_sentences(block, 0, rows, [0, 1]) == [1, None]

@@ -76,10 +76,10 @@ def test_variety_costs_little_relevance() -> None:
 
 
 def test_each_topic_has_its_share() -> None:
-    topics = sp.csr_array(np.eye(30, dtype=np.float32)[[0, 9]])
+    topics = np.eye(30, dtype=np.float32)[[0, 9]]
     rules = Rules(5, variety=0, explore=0)
-    assert 9 in rows(rules, topic_rows=topics)
-    assert 9 not in rows(Rules(5, variety=0, explore=0, topics=False), topic_rows=topics)
+    assert 9 in rows(rules, topics=topics)
+    assert 9 not in rows(Rules(5, variety=0, explore=0, topics=False), topics=topics)
 
 
 def test_exploring_slots_are_marked_last_and_stay_the_same() -> None:

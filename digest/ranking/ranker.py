@@ -187,6 +187,12 @@ def split(space: FeatureSpace, rows: Any) -> Blocks:
     return Blocks(rows[:, :width], rows[:, width:latent], rows[:, latent:].toarray())
 
 
+def products(left: Blocks, right: Blocks) -> np.ndarray:
+    """The products of the rows of `left` with those of `right`: float32, left × right."""
+    sparse = left.terms @ right.terms.T + left.categories @ right.categories.T
+    return np.asarray(sparse.toarray() + left.latent @ right.latent.T, np.float32)
+
+
 def _gram(rows: Blocks, strength: Strength) -> np.ndarray:
     """The rows' products with each other."""
     terms = sp.csr_array(rows.terms, copy=True)

@@ -2,16 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
+import scipy.sparse as sp
 
 from digest.categories import names
 from digest.ranking.counting import Document
 from digest.ranking.features import FeatureSpace, PaperRows
-from digest.ranking.profile import Profile, Topic
-from digest.ranking.ranker import Ranker, Strength, strengths, weights
+from digest.ranking.profile import Profile
+from digest.ranking.ranker import Ranker, products, split, strengths, weights
 from digest.ranking.text import sentences
 
 Kind = Literal["topic", "category", "term", "liked", "author"]
@@ -49,80 +49,100 @@ class _Sentence:
     categories: tuple[str, ...] = ()
 
 
-def reasons(
+@dataclass(frozen=True, eq=False)
+class Insight:
+    """A block of readers' models laid open before a day's papers: `weights` and what of them the
+    profiles say (`told`), readers × width; `topics`, the likeness of each reader's topics to the
+    papers, topics × papers."""
+
+    space: FeatureSpace
+    rankers: Sequence[Ranker]
+    profiles: Sequence[Profile]
+    known: PaperRows
+    day: PaperRows
+    weights: Any
+    told: Any
+    topics: Sequence[np.ndarray]
+
+
+def insight(
     space: FeatureSpace,
-    ranker: Ranker,
-    profile: Profile,
+    rankers: Sequence[Ranker],
+    profiles: Sequence[Profile],
+    profile_rows: Any,
     known: PaperRows,
     day: PaperRows,
-    row: int,
-) -> tuple[Reason, ...]:
-    """What speaks for paper `row` of the day: topics, categories and liked papers, most telling
-    first, those below a tenth left out; then the words that carry most.
-
-    What a profile says through papers near its topics is its topics' saying, in proportion.
-    """
-    view = _view(space, ranker, profile, known)
-    span = slice(day.matrix.indptr[row], day.matrix.indptr[row + 1])
-    columns, values = day.matrix.indices[span], day.matrix.data[span]
-    paper = np.zeros(space.width, np.float32)
-    paper[columns] = values
-    parts = _asked(space, view, columns, paper) + _liked(space, view, paper)
-    total = sum(part for _, _, part in parts) or 1.0
-    found = [Reason(kind, label, part / total) for kind, label, part in parts if part > 0]
-    found.sort(key=lambda reason: (-reason.share, reason.label))
-    told = [reason for reason in found if reason.share >= _LEAST_SHARE]
-    return (*told, *_terms(space, view, columns, values))
-
-
-@dataclass(frozen=True)
-class _View:
-    """One reader's model laid open: weights by column, what of them the profile says, the topics'
-    rows, and the liked papers with their coefficients and rows."""
-
-    weight: np.ndarray
-    told: np.ndarray
-    topics: tuple[Topic, ...]
-    topic_rows: Any
-    liked: tuple[str, ...]
-    coefficients: np.ndarray
-    liked_rows: Any
-    strength: Strength
-
-
-@lru_cache(maxsize=2)
-def _view(space: FeatureSpace, ranker: Ranker, profile: Profile, known: PaperRows) -> _View:
-    """Kept, since a reader's picks are explained one after the other."""
-    told = space.profile_rows([profile])
-    topics = tuple(topic for topic in profile.topics if topic.weight > 0)
-    votes = zip(ranker.papers, ranker.coefficients, strict=True)
-    liked = [(name, c) for name, c in votes if c > 0 and name in known.row_of]
-    return _View(
-        weights(space, [ranker], told, known).toarray().ravel(),
-        told.toarray().ravel() * ranker.strength.profile,
-        topics,
-        space.topic_rows([topic.text for topic in topics]),
-        tuple(name for name, _ in liked),
-        np.array([c for _, c in liked], np.float32),
-        known.matrix[[known.row_of[name] for name, _ in liked]],
-        ranker.strength,
+) -> Insight:
+    """Lay open what `ranker.score` summed up, for a block of readers (some hundred at a time)."""
+    asked = space.topic_rows([topic.text for profile in profiles for topic in profile.topics])
+    near = products(split(space, asked), split(space, day.matrix))
+    ends = np.cumsum([len(profile.topics) for profile in profiles])
+    told = sp.diags_array([r.strength.profile for r in rankers]) @ profile_rows
+    return Insight(
+        space,
+        rankers,
+        profiles,
+        known,
+        day,
+        weights(space, rankers, profile_rows, known),
+        sp.csr_array(told, dtype=np.float32),
+        np.split(near, ends[:-1]),
     )
 
 
+def reasons(block: Insight, at: int, rows: Sequence[int]) -> list[tuple[Reason, ...]]:
+    """What speaks to reader `at` of the block for each of some papers of the day: topics,
+    categories and liked papers, most telling first, those below a tenth left out; then the words
+    that carry most.
+
+    What a profile says through papers near its topics is its topics' saying, in proportion.
+    """
+    told, weight = _dense_row(block.told, at), _dense_row(block.weights, at)
+    liked, parts = _liked(block, at, rows)
+    found = []
+    for row, theirs in zip(rows, parts.T, strict=True):
+        columns, values = _entries(block.day.matrix, row)
+        said = told[columns] * values
+        spoke = _asked(block, at, row, columns, said)
+        spoke += [("liked", name, float(part)) for name, part in zip(liked, theirs, strict=True)]
+        terms = _terms(block.space, columns, weight[columns] * values)
+        found.append((*_told(spoke), *terms))
+    return found
+
+
+def _told(parts: Sequence[tuple[Kind, str, float]]) -> list[Reason]:
+    total = sum(part for _, _, part in parts) or 1.0
+    found = [Reason(kind, label, part / total) for kind, label, part in parts if part > 0]
+    found.sort(key=lambda reason: (-reason.share, reason.label))
+    return [reason for reason in found if reason.share >= _LEAST_SHARE]
+
+
+def _dense_row(matrix: Any, row: int) -> np.ndarray:
+    dense = np.zeros(matrix.shape[1], np.float32)
+    columns, values = _entries(matrix, row)
+    dense[columns] = values
+    return dense
+
+
+def _entries(matrix: Any, row: int) -> tuple[np.ndarray, np.ndarray]:
+    span = slice(matrix.indptr[row], matrix.indptr[row + 1])
+    return matrix.indices[span], matrix.data[span]
+
+
 def _asked(
-    space: FeatureSpace, view: _View, columns: np.ndarray, paper: np.ndarray
+    block: Insight, at: int, row: int, columns: np.ndarray, said: np.ndarray
 ) -> list[tuple[Kind, str, float]]:
     """What each topic and category of the profile adds to the score."""
+    space, topics = block.space, block.profiles[at].topics
     first = len(space.weight)
-    said = view.told[columns] * paper[columns]
     category = (columns >= first) & (columns < space.latent_from)
-    near = np.asarray(view.topic_rows @ paper)
-    near = np.maximum(near * np.array([topic.weight for topic in view.topics]), 0)
+    wanted = np.array([max(0.0, topic.weight) for topic in topics])
+    near = np.maximum(block.topics[at][:, row], 0) * wanted
     share = near / near.sum() if near.sum() > 0 else near
     by_topics = max(0.0, float(said[~category].sum()))
     parts: list[tuple[Kind, str, float]] = [
         ("topic", topic.text, by_topics * float(part))
-        for topic, part in zip(view.topics, share, strict=True)
+        for topic, part in zip(topics, share, strict=True)
     ]
     return parts + [
         ("category", space.categories[int(column) - first], float(part))
@@ -130,20 +150,24 @@ def _asked(
     ]
 
 
-def _liked(space: FeatureSpace, view: _View, paper: np.ndarray) -> list[tuple[Kind, str, float]]:
-    """What each liked paper adds to the score."""
-    near = view.coefficients * (view.liked_rows @ (paper * strengths(space, view.strength)))
-    return [
-        ("liked", name, max(0.0, float(part))) for name, part in zip(view.liked, near, strict=True)
-    ]
+def _liked(block: Insight, at: int, rows: Sequence[int]) -> tuple[list[str], np.ndarray]:
+    """The liked papers, and what each adds to the score of each paper: liked × papers."""
+    ranker, row_of = block.rankers[at], block.known.row_of
+    votes = zip(ranker.papers, ranker.coefficients, strict=True)
+    liked = [(name, c) for name, c in votes if c > 0 and name in row_of]
+    if not liked or not len(rows):
+        return [], np.zeros((0, len(rows)), np.float32)
+    papers = block.day.matrix[list(rows)]
+    papers.data *= strengths(block.space, ranker.strength)[papers.indices]
+    near = (block.known.matrix[[row_of[name] for name, _ in liked]] @ papers.T).toarray()
+    coefficients = np.array([c for _, c in liked], np.float32)
+    return [name for name, _ in liked], np.maximum(0, coefficients[:, None] * near)
 
 
-def _terms(
-    space: FeatureSpace, view: _View, columns: np.ndarray, values: np.ndarray
-) -> list[Reason]:
+def _terms(space: FeatureSpace, columns: np.ndarray, said: np.ndarray) -> list[Reason]:
     """The terms that add most to the score."""
     text = columns < len(space.weight)
-    columns, said = columns[text], view.weight[columns[text]] * values[text]
+    columns, said = columns[text], said[text]
     whole = float(said[said > 0].sum()) or 1.0
     best = np.lexsort((columns, -said))[:_TERMS]
     return [
@@ -191,13 +215,22 @@ def sentence_rows(space: FeatureSpace, papers: Sequence[Document]) -> SentenceRo
     return SentenceRows(texts, tuple(starts.tolist()), matrix)
 
 
-def key_sentence(rows: SentenceRows, row: int, weight: Any) -> int | None:
-    """Which sentence of paper `row` matters most to the reader of weight vector `weight`
-    (1 × width, from `ranker.weights`); None where no sentence speaks for the paper.
-    """
-    start, end = rows.starts[row], rows.starts[row + 1]
+def key_sentences(
+    block: Insight, at: int, sentences: SentenceRows, rows: Sequence[int]
+) -> list[int | None]:
+    """Which sentence of each of some papers matters most to reader `at` of the block; None where
+    no sentence speaks for the paper."""
+    weight = _dense_row(block.weights, at)
+    return [_key_sentence(sentences, row, weight) for row in rows]
+
+
+def _key_sentence(sentences: SentenceRows, row: int, weight: np.ndarray) -> int | None:
+    start, end = sentences.starts[row], sentences.starts[row + 1]
     if start == end:
         return None
-    value = (rows.matrix[start:end] @ weight.T).toarray().ravel()
+    bounds = sentences.matrix.indptr[start : end + 1]
+    span = slice(bounds[0], bounds[-1])
+    said = sentences.matrix.data[span] * weight[sentences.matrix.indices[span]]
+    value = np.bincount(np.repeat(np.arange(end - start), np.diff(bounds)), said, end - start)
     best = int(np.argmax(value))
     return best if value[best] > 0 else None

@@ -1,10 +1,10 @@
 """From a full order of scores to the picks of one digest."""
 
 import random
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
@@ -56,9 +56,13 @@ class Credits:
     texts: tuple[str, ...]
 
     @cached_property
-    def plain_authors(self) -> tuple[tuple[str, ...], ...]:
-        """The names without case, marks and punctuation."""
-        return tuple(tuple(_plain(name) for name in names) for names in self.authors)
+    def by_author(self) -> Mapping[str, set[int]]:
+        """The rows of each author, the names without case, marks and punctuation."""
+        found: dict[str, set[int]] = defaultdict(set)
+        for row, names in enumerate(self.authors):
+            for name in names:
+                found[_plain(name)].add(row)
+        return dict(found)
 
     @cached_property
     def by_surname(self) -> Mapping[str, Sequence[tuple[int, str, Person]]]:
@@ -75,6 +79,22 @@ class Credits:
         """The texts as words between single spaces, one before and one behind."""
         return tuple(f" {_plain(text)} " for text in self.texts)
 
+    @cached_property
+    def by_word(self) -> Mapping[str, set[int]]:
+        """The rows whose text has the word."""
+        found: dict[str, set[int]] = defaultdict(set)
+        for row, text in enumerate(self.plain_texts):
+            for word in text.split():
+                found[word].add(row)
+        return dict(found)
+
+    def saying(self, phrase: str) -> set[int]:
+        """The rows whose text has the words of the phrase in a row; none where it has no word."""
+        plain = _plain(phrase)
+        having = [self.by_word.get(word, set()) for word in plain.split()]
+        rows = set.intersection(*having) if having else set()
+        return {row for row in rows if f" {plain} " in self.plain_texts[row]}
+
 
 def select(
     scores: np.ndarray,
@@ -84,23 +104,23 @@ def select(
     rules: Rules,
     *,
     seed: str,
-    topic_rows: Any = None,
+    topics: np.ndarray | None = None,
     skip: Collection[int] = (),
 ) -> list[Choice]:
     """The picks, best first, at most `rules.count`; the exploring ones at the end.
 
-    `scores` has one figure per paper of the day; `seed` names subscriber and day; `topic_rows` are
-    the reader's topics (topics × width), each of which gets its share; `skip` names rows not to be
-    shown (voted on, sent before). Followed authors' papers are in whatever their score.
+    `scores` has one figure per paper of the day; `seed` names subscriber and day; `topics` is
+    the likeness of the reader's topics to the papers (topics × papers), and each topic gets its
+    share; `skip` names rows not to be shown (voted on, sent before). Followed authors' papers are
+    in whatever their score.
     """
-    order = [int(row) for row in np.lexsort((np.arange(len(scores)), -scores))]
-    closed = set(skip) | _muted(credit, profile)
-    order = [row for row in order if row not in closed]
+    order = _order(scores, {*skip, *_muted(credit, profile)})
     followed = _followed(credit, profile, order)
-    bar = -np.inf if rules.min_score is None else rules.min_score
-    fit = [row for row in order if row in followed or scores[row] >= bar]
-    size = _POOL * rules.count
-    pool = sorted({*fit[:size], *list(followed)[: rules.count]}, key=order.index)
+    fit = order
+    if rules.min_score is not None:
+        fit = order[(scores[order] >= rules.min_score) | np.isin(order, list(followed))]
+    best = {*fit[: _POOL * rules.count].tolist(), *list(followed)[: rules.count]}
+    pool = sorted(best, key=lambda row: (-scores[row], row))
     if not pool:
         return []
     like = day.likeness(pool)
@@ -108,7 +128,7 @@ def select(
     explore = min(rules.explore, rules.count - 1)
     first = [at for at in heads if pool[at] in followed][: rules.count]
     wanted = max(len(first), min(len(heads), rules.count - explore))
-    shares = _shares(pool, heads, day, topic_rows, wanted) if rules.topics else []
+    shares = _shares(pool, heads, topics, wanted) if rules.topics else []
     taken = _varied(scores[pool], like, heads, [*first, *shares], wanted, rules.variety)
     strange = _strange(like, heads, taken, min(explore, rules.count - len(taken)), seed)
     chosen = [(at, False) for at in sorted(taken)] + [(at, True) for at in strange]
@@ -134,9 +154,18 @@ def left_over(
 ) -> list[int]:
     """The rows by followed authors that the choices of `select` had no room for, best first."""
     shown = {row for choice in choices for row in (choice.row, *choice.similar)}
+    if not profile.authors:
+        return []
     closed = shown | set(skip) | _muted(credit, profile)
-    order = (int(row) for row in np.lexsort((np.arange(len(scores)), -scores)))
-    return list(_followed(credit, profile, [row for row in order if row not in closed]))
+    return list(_followed(credit, profile, _order(scores, closed)))
+
+
+def _order(scores: np.ndarray, closed: Collection[int]) -> np.ndarray:
+    """The rows that are not closed, best first."""
+    order = np.argsort(-scores, kind="stable")
+    shown = np.ones(len(scores), bool)
+    shown[list(closed)] = False
+    return order[shown[order]]
 
 
 def _folded(size: int, like: np.ndarray, fold: float) -> tuple[list[int], dict[int, list[int]]]:
@@ -152,13 +181,13 @@ def _folded(size: int, like: np.ndarray, fold: float) -> tuple[list[int], dict[i
 
 
 def _shares(
-    pool: Sequence[int], heads: Sequence[int], day: PaperRows, topic_rows: Any, wanted: int
+    pool: Sequence[int], heads: Sequence[int], topics: np.ndarray | None, wanted: int
 ) -> list[int]:
     """The best paper of each topic; none where there are fewer than two topics or too many."""
-    if topic_rows is None or not 2 <= topic_rows.shape[0] <= wanted:
+    if topics is None or not 2 <= len(topics) <= wanted:
         return []
-    near = (day.matrix[[pool[at] for at in heads]] @ topic_rows.T).toarray()
-    nearest = np.where(near.max(axis=1) > 0, near.argmax(axis=1), -1)
+    near = topics[:, [pool[at] for at in heads]]
+    nearest = np.where(near.max(axis=0) > 0, near.argmax(axis=0), -1)
     first = {int(topic): at for at, topic in reversed(list(zip(heads, nearest, strict=True)))}
     return sorted(at for topic, at in first.items() if topic >= 0)
 
@@ -195,18 +224,11 @@ def _strange(
 
 
 def _muted(credit: Credits, profile: Profile) -> set[int]:
-    names = {plain for name in profile.muted_authors if (plain := _plain(name))}
-    phrases = [f" {plain} " for word in profile.muted_words if (plain := _plain(word))]
-    if not names and not phrases:
-        return set()
-    return {
-        row
-        for row, text in enumerate(credit.plain_texts)
-        if any(phrase in text for phrase in phrases) or names & set(credit.plain_authors[row])
-    }
+    by_name = (credit.by_author.get(_plain(name), set()) for name in profile.muted_authors)
+    return set().union(*by_name, *(credit.saying(phrase) for phrase in profile.muted_words))
 
 
-def _followed(credit: Credits, profile: Profile, order: Sequence[int]) -> Mapping[int, str]:
+def _followed(credit: Credits, profile: Profile, order: np.ndarray) -> Mapping[int, str]:
     """Rows by followed authors, best first, each with the name as the paper gives it."""
     found: dict[int, str] = {}
     for name in profile.authors:
@@ -214,7 +236,7 @@ def _followed(credit: Credits, profile: Profile, order: Sequence[int]) -> Mappin
         for row, written, who in credit.by_surname.get(wanted.surname, ()):
             if same(wanted, who):
                 found.setdefault(row, written)
-    return {row: found[row] for row in order if row in found}
+    return {row: found[row] for row in order.tolist() if row in found} if found else {}
 
 
 def _plain(text: str) -> str:
