@@ -20,6 +20,7 @@ from digest.models import Feedback, MailVote, Pick, Subscriber
 WINDOW = timedelta(seconds=10)
 MOST = 8
 SWIFT = timedelta(seconds=1.5)
+PRUNED_EVERY = 64
 
 log = structlog.get_logger("digest.votes")
 
@@ -49,15 +50,17 @@ def record(session: Session, pick: Pick, vote: str, now: datetime) -> bool:
     """Records the reader's vote on the pick as `feedback.record` does, within the caller's
     transaction; False where it belongs to a burst, and then nothing of the burst is left."""
     feedback.check(vote)
-    session.exec(delete(MailVote).where(col(MailVote.cast_at) < now - WINDOW))
-    of_digest = select(MailVote).where(MailVote.digest_id == pick.digest_id)
-    # The reader's row is locked first, so that the votes of a burst follow each other.
-    person = session.get_one(Subscriber, pick.subscriber_id, with_for_update=True)
-    recent = list(session.exec(of_digest.order_by(col(MailVote.id))))
+    person = feedback.reader(session, pick.subscriber_id)
+    since = now - WINDOW
+    window = (MailVote.digest_id == pick.digest_id, col(MailVote.cast_at) >= since)
+    recent = list(session.exec(select(MailVote).where(*window).order_by(col(MailVote.id))))
     latest = _mail_vote(session, pick, vote, now)
     session.add(latest)
+    session.flush()
+    if (latest.id or 0) % PRUNED_EVERY == 0:
+        session.exec(delete(MailVote).where(col(MailVote.cast_at) < since))
     if not is_burst([*recent, latest]):
-        feedback.record(session, pick.subscriber_id, pick.paper_id, vote, source="mail", now=now)
+        feedback.note(session, person, pick.paper_id, vote, source="mail", now=now)
         return True
     latest.counted = False
     counted = [each for each in recent if each.counted]

@@ -41,19 +41,31 @@ def record(
     `source` is the door: mail, web, cli or seed. Raises NotFound where the reader is gone.
     """
     check(vote)
-    # The row's lock lets two votes at once follow each other (SQLite has one writer anyhow).
+    return note(session, reader(session, subscriber_id), paper_id, vote, source=source, now=now)
+
+
+def reader(session: Session, subscriber_id: int) -> Subscriber:
+    """The reader, whose row is locked, so that two votes at once follow each other (SQLite has one
+    writer anyhow). Raises NotFound."""
     person = session.get(Subscriber, subscriber_id, with_for_update=True)
     if person is None:
         raise NotFound("there is no such subscriber any more")
+    return person
+
+
+def note(
+    session: Session, person: Subscriber, paper_id: int, vote: str, *, source: str, now: datetime
+) -> bool:
+    """What `record` does, for a reader whose row is locked already."""
     paper = session.get(Paper, paper_id)
     if paper is not None and paper.merged_into is not None:  # an old mail's link still names it
         paper_id = paper.merged_into
-    held = session.get(Feedback, (subscriber_id, paper_id))
+    held = session.get(Feedback, (person.id, paper_id))
     if held is not None and held.vote == VOTES[vote]:
         return False
     if held is None:
         held = Feedback(
-            subscriber_id=subscriber_id, paper_id=paper_id, vote=0, source=source, voted_at=now
+            subscriber_id=person.id or 0, paper_id=paper_id, vote=0, source=source, voted_at=now
         )
     held.vote, held.source, held.voted_at = VOTES[vote], source, now
     person.revision += 1

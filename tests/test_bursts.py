@@ -4,6 +4,7 @@ vote, change their mind and take it back."""
 import re
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from html import unescape
@@ -192,6 +193,14 @@ def test_a_scanner_that_presses_up_everywhere(app, web, votes, ada, clock):
     assert revisions_aside(app) == before
 
 
+def test_a_scanner_that_presses_all_buttons_at_once(app, web, votes):
+    before = revisions_aside(app)
+    said = {"u": "up", "d": "down"}
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda path: web.post(path, data={"vote": said[path[-1]]}), votes))
+    assert revisions_aside(app) == before
+
+
 def test_a_burst_takes_back_its_own_votes_and_no_others(app, web, votes, ada, clock):
     web.post(votes[0], data={"vote": "up"})
     clock.forward(minutes=1)
@@ -211,8 +220,14 @@ def test_what_the_reader_says_after_a_burst_counts(app, web, votes, ada, clock):
     assert "Noted: more like this" in web.post(votes[0], data={"vote": "up"}).text
     assert "Noted: less like this" in web.post(votes[3], data={"vote": "down"}).text
     assert sorted(standing(app, ada).values()) == ["down", "up"]
+
+
+def test_the_memory_of_votes_stays_small(app, web, votes, clock):
+    for path in votes[::2] * 10:
+        web.post(path, data={"vote": "up"})
+        clock.forward(seconds=2)
     with app.db.read() as session:
-        assert len(session.exec(select(MailVote)).all()) == 2
+        assert len(session.exec(select(MailVote)).all()) < 50
 
 
 def test_a_reader_at_leisure_may_vote_on_all_papers(app, web, votes, ada, clock):
