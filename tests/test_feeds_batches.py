@@ -73,8 +73,13 @@ def test_another_way_is_tried_ever_more_rarely_but_every_day(app: App, feed: Fee
             put_off(row, app.now())
             assert row.fill_at
             waits.append(row.fill_at - app.now())
+        put_off(row, app.now(), retry_after=1e9)
+        assert row.fill_at == app.now() + timedelta(days=1)
+        row.looks = 0
+        put_off(row, app.now(), retry_after=7200)
+        assert row.fill_at == app.now() + timedelta(hours=2)
     assert waits[:3] == [timedelta(minutes=20), timedelta(minutes=40), timedelta(minutes=80)]
-    assert waits[-1] == timedelta(days=1)
+    assert waits[11] == timedelta(days=1)
 
 
 def test_batches_and_bodies_go_with_their_feed(app: App, feed: Feed) -> None:

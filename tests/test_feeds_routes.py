@@ -8,6 +8,7 @@ from digest.feeds.routes import (
     Routes,
     arxiv_categories,
     following,
+    has_an_end,
     oai_set,
     preprint_server,
     preprint_subject,
@@ -74,4 +75,7 @@ def test_the_next_page_is_asked_for_as_the_first_was() -> None:
     assert following(f"{days}/30/json?category=x", "60") == f"{days}/60/json?category=x"
     query = "https://export.arxiv.org/api/query?search_query=cat%3Acs.AI&start=0&max_results=9"
     assert "start=9&" in following(query, "9")
+    assert has_an_end(days)
+    assert has_an_end(Routes().records("cs.AI", date(2026, 11, 16)))
+    assert not has_an_end(query)
     assert following("https://journal.example/rss", "2") == ""

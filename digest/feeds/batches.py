@@ -194,11 +194,13 @@ def settle(
     row.missing = 0
 
 
-def put_off(row: Batch, now: datetime) -> None:
-    """Tries another way again later, ever more rarely but at least once a day."""
+def put_off(row: Batch, now: datetime, retry_after: float | None = None) -> None:
+    """Tries another way again later: ever more rarely, as long as the server asks (seconds), but
+    at least once a day."""
     row.looks += 1
     doubled = FIRST_WAIT * (1 << min(row.looks, 10))
-    row.fill_at = now + min(doubled, LONGEST_WAIT)
+    asked = timedelta(seconds=min(retry_after or 0.0, LONGEST_WAIT.total_seconds()))
+    row.fill_at = now + min(max(doubled, asked), LONGEST_WAIT)
 
 
 def counted(session: Session, feed: Feed, category: str, day: date) -> dict[str, int]:

@@ -85,7 +85,7 @@ def _filled(app: App, feed: Feed, rows: Sequence[Batch], routes: Routes) -> Repo
         except FeedError as error:
             log.warning("batch not filled", feed=feed.id, category=category, reason=str(error))
             failures.append(f"{category} {error}.".strip())
-            _put_off(app, some)
+            _put_off(app, some, error.retry_after)
         except Exception:  # one feed's surprise must not keep the others waiting
             log.exception("batch not filled", feed=feed.id, category=category)
             failures.append("A fault of this program (see its log).")
@@ -106,11 +106,11 @@ def _filled(app: App, feed: Feed, rows: Sequence[Batch], routes: Routes) -> Repo
     )
 
 
-def _put_off(app: App, rows: Sequence[Batch]) -> None:
+def _put_off(app: App, rows: Sequence[Batch], retry_after: float | None = None) -> None:
     with app.db.write() as session:
         for row in _fresh(session, rows):
             if row.verdict in SUSPECT or row.fill_at is not None:
-                batches.put_off(row, app.now())
+                batches.put_off(row, app.now(), retry_after)
 
 
 def _fresh(session: Session, rows: Sequence[Batch]) -> list[Batch]:

@@ -14,7 +14,7 @@ from digest.feeds import batches, jsonlines
 from digest.feeds.fetch import Fetched, Fetcher, lines_of, read_file, shown
 from digest.feeds.leases import lease, settle
 from digest.feeds.parse import KINDS, detect_kind, parse
-from digest.feeds.routes import following
+from digest.feeds.routes import following, has_an_end
 from digest.feeds.store import Tally, store
 from digest.feeds.turns import fetcher
 from digest.models import Feed
@@ -28,7 +28,6 @@ DOUBTFUL = timedelta(minutes=10)
 # So that not all installations ask at the moment that a server named to all of them.
 SPREAD = timedelta(minutes=5)
 MOST_PAGES = 1_000
-PAGED = ("biorxiv",)  # whose addresses ask for days, so that their pages come to an end
 MOST_TOLD = 100  # rejected entries of one source that a report names
 
 # Called before each source and once at the end: how many are done, of how many, and which is next.
@@ -180,7 +179,7 @@ def _visit(app: App, feed: Feed) -> Report:
 def _rest(app: App, asking: Fetcher, feed: Feed | None, url: str, listing: Listing) -> Tally:
     """Stores the further pages of a listing that comes in pages, one at a time."""
     tally = Tally()
-    if feed is not None and feed.kind not in PAGED:
+    if not has_an_end(url):
         return tally
     for _ in range(MOST_PAGES):
         url = following(url, listing.next_page) if listing.next_page else ""
@@ -216,7 +215,7 @@ def _kept(app: App, feed: Feed, fetched: Fetched, listing: Listing, rest: Tally)
     with app.db.write() as session:
         looks = batches.look(session, feed, listing, now)
         # an earlier day's items under a later date are no news
-        repeated = any(look.repeated for look in looks)
+        repeated = feed.kind == "arxiv" and any(look.repeated for look in looks)
         tally = rest + (Tally() if repeated else store(session, listing, feed.id, now))
         doubtful = batches.record(session, feed, fetched.url, looks, now)
         batches.keep_raw(session, feed, fetched, listing, now)

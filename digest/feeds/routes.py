@@ -95,6 +95,13 @@ def preprint_subject(url: str) -> str:
     return "" if named == "all" else named.replace(" ", "_")
 
 
+def has_an_end(url: str) -> bool:
+    """Whether an address asks for days, whose pages are to be read to the last; a search would
+    lead back to the beginnings of its source."""
+    parts = urlsplit(url)
+    return "verb=ListRecords" in parts.query or "/details/" in parts.path
+
+
 def following(url: str, next_page: str) -> str:
     """The address of a listing's next page, by the form of the first's; empty where there is no
     way to ask on."""
