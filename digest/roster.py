@@ -137,6 +137,7 @@ def all_about(session: Session, email: str) -> dict[str, Any]:
     )
     return {
         **_records(session, [person])[0],
+        "papers_liked_at_sign_up": person.seeds,
         "digests": [
             {"day": digest.day.isoformat(), "papers": _picks(session, digest)} for digest in digests
         ],

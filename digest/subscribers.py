@@ -48,6 +48,7 @@ def add(app: "App", email: str, changes: Changes) -> Subscriber:
         session.add(person)
         session.flush()
         _note_standing(session, person, now)
+        _plant(session, person, now)
     return person
 
 
@@ -136,10 +137,16 @@ def confirm(app: "App", subscriber_id: int) -> Subscriber:
             _note_standing(session, person, now)
             for suppression in _erasures(app, session, person.email_key):
                 session.delete(suppression)
-            seeds.plant(session, subscriber_id, parse_citations(person.seeds), now)
-            person.seeds = ""
+            _plant(session, person, now)
         session.add(person)
     return person
+
+
+def _plant(session: Session, person: Subscriber, now: datetime) -> None:
+    """The papers typed at the sign-up become votes."""
+    if person.seeds:
+        seeds.plant(session, _id(person), parse_citations(person.seeds), now)
+        person.seeds = ""
 
 
 def _erasures(app: "App", session: Session, email_key: str) -> Iterable[Suppression]:
@@ -231,6 +238,7 @@ def remove(app: "App", subscriber_id: int) -> None:
             return
         if person.status != "removed":
             person.status, person.paused_until, person.next_digest_at = "removed", None, None
+            person.seeds = ""
             _note_standing(session, person, now)
         session.add(person)
         session.connection().execute(
@@ -281,7 +289,7 @@ def purge_unconfirmed(app: "App") -> int:
             if person.confirmed_at is None:
                 session.delete(person)
             else:
-                person.status = "removed"
+                person.status, person.seeds = "removed", ""
                 session.add(person)
     return len(stale)
 

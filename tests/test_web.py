@@ -147,6 +147,19 @@ def test_from_the_form_by_mail_to_a_digest(app, web, mailbox):
     assert "Galaxy" in mailbox.messages[-1]["Subject"]
 
 
+def test_papers_to_start_from_are_told_at_once_and_count_once_confirmed(app, web, mailbox):
+    announce(app, app.now().date())
+    liked = "https://arxiv.org/abs/2611.18006\n@misc{x, title={Of <i>maps</i>}, doi={10.1/x}}\nhm"
+    answer = read(web.post("/subscribe", data={"email": STRANGER, "liked": liked}))
+    assert "2 papers you like" in answer and "Of <i>maps</i>" in answer
+    assert "Not understood as papers: hm" in answer
+    sam = by_address(app, STRANGER)
+    assert standing(app, sam) == {}
+    outbox.send_due(app)
+    web.post(mailed_link(mailbox, "confirm"))
+    assert sorted(standing(app, sam).values()) == ["up", "up"]
+
+
 def test_the_address_alone_will_do(app, web):
     assert web.post("/subscribe", data={"email": STRANGER, "topics": ""}).status_code == 200
     assert by_address(app, STRANGER).per_digest == 10
@@ -460,6 +473,27 @@ def test_preferences_are_saved_and_shown(app, web, ada, links):
     page = web.get(link).text
     assert "maps ^2\ntides</textarea>" in page
     assert '<option value="Asia/Tokyo" selected>' in page
+
+
+def test_papers_are_liked_in_the_preferences(app, web, ada, links):
+    link = links.preferences(bearer(app, ada))
+    pasted = "2405.00001\n@article{x, title={Never announced here}, doi={10.1/x}}\nno paper"
+    answer = read(web.post(link, data={"action": "like", "liked": pasted}))
+    assert "2 papers liked" in answer and "Not understood: no paper" in answer
+    assert "Never announced here" in answer and "arxiv:2405.00001" in answer
+    assert list(standing(app, ada).values()) == ["up", "up"]
+    for key in ("arxiv:2405.00001", "doi:10.1/x"):
+        assert web.get(f"/papers/{key}").status_code == 404
+    web.post(link, data={"action": "undo", "paper": "arxiv:2405.00001"})
+    assert list(standing(app, ada).values()) == ["up"]
+
+
+def test_too_many_papers_are_refused_and_kept_in_the_form(app, web, ada, links):
+    many = " ".join(f"2405.{number:05}" for number in range(101))
+    answer = web.post(links.preferences(bearer(app, ada)), data={"action": "like", "liked": many})
+    assert answer.status_code == 400
+    assert "at most 100 papers" in read(answer) and "2405.00100" in answer.text
+    assert standing(app, ada) == {}
 
 
 def test_an_empty_field_empties(app, web, ada, links):
