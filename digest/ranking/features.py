@@ -146,6 +146,11 @@ class FeatureSpace:
         return np.asarray(mean / max(1, self.background.shape[0]))
 
     @cached_property
+    def typical_square(self) -> float:
+        """The mean row's product with itself."""
+        return float(self.typical @ self.typical)
+
+    @cached_property
     def near_terms(self) -> Any:
         """The neighbourhood's terms as columns of papers."""
         return sp.csr_array(self.neighbourhood[:, : len(self.weight)].T)

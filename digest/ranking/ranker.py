@@ -11,6 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from digest.ranking.features import FeatureSpace, PaperRows
+from digest.ranking.likeness import Likeness
 
 Solver = Literal["newton", "sklearn"]
 
@@ -104,20 +105,18 @@ def fit(
     """
     likes = int(votes.liked.sum())
     strength = Strength.after(likes)
-    rows = split(space, votes.rows)
     if likes:
-        mean = space.typical[: len(space.weight)]
         dual = _SOLVERS[solver](
-            _gram(rows, strength),
-            strength.terms * (rows.terms @ mean),
-            strength.terms * float(mean @ mean),
+            _gram(space, votes.rows, strength),
+            strength.terms * (votes.rows @ space.typical),
+            strength.terms * space.typical_square,
             votes.liked,
             np.r_[np.where(votes.liked, 1.0, DISLIKE_WEIGHT), BACKGROUND_ODDS * likes],
         )[:-1]
         dual *= likes / dual[votes.liked].sum()
     else:
         dual = np.full(len(votes.papers), -DISLIKES_ALONE)
-    bar = _bar(space, rows, dual, split(space, profile_row), strength)
+    bar = _bar(space, votes.rows, dual, profile_row, strength)
     return Ranker(votes.papers, tuple(dual.astype(np.float32).tolist()), likes, bar)
 
 
@@ -141,14 +140,15 @@ def _newton(
         # Newton's step solves for dual = C·weight·(wanted − chance) linearised at this point,
         # under the intercept's condition that the coefficients sum to zero.
         system = np.zeros((size + 1, size + 1))
-        system[:size, :size] = np.eye(size) + slope[:, None] * kernel
+        np.multiply(slope[:, None], kernel, out=system[:size, :size])
+        system.flat[:: size + 2] += [1.0] * size + [0.0]
         system[:size, size] = slope
         system[size, :size] = 1
         target = np.r_[C * weight * (wanted - chance) + slope * value, 0]
         solved = np.linalg.solve(system, target)
         moved = np.abs(solved[:size] - dual).max()
         dual, shift = solved[:size], solved[size]
-        if moved < 1e-9:
+        if moved < 1e-5:  # and the step after it would be about its square
             break
     return dual
 
@@ -193,52 +193,54 @@ def products(left: Blocks, right: Blocks) -> np.ndarray:
     return np.asarray(sparse.toarray() + left.latent @ right.latent.T, np.float32)
 
 
-def _gram(rows: Blocks, strength: Strength) -> np.ndarray:
-    """The rows' products with each other."""
-    terms = sp.csr_array(rows.terms, copy=True)
-    used, terms.indices = np.unique(terms.indices, return_inverse=True)
-    terms = sp.csr_array(
-        (terms.data, terms.indices, terms.indptr), shape=(terms.shape[0], max(1, len(used)))
-    )
-    return np.asarray(
-        strength.terms * (terms @ terms.T).toarray()
-        + strength.categories * (rows.categories @ rows.categories.T).toarray()
-        + strength.latent * (rows.latent @ rows.latent.T),
-        float,
-    )
+def _gram(space: FeatureSpace, rows: Any, strength: Strength) -> np.ndarray:
+    """The rows' products with each other, by the strength of each block. What one row alone has
+    counts in its own square only, so that few columns are left to multiply."""
+    values = rows.data * np.sqrt(strengths(space, strength, rows.indices))
+    row = np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr))
+    having = np.bincount(rows.indices, minlength=1)
+    columns = np.flatnonzero(having > 1)
+    shared = having[rows.indices] > 1
+    dense = np.zeros((rows.shape[0], len(columns)), np.float32)
+    dense[row[shared], np.searchsorted(columns, rows.indices[shared])] = values[shared]
+    gram = np.asarray(dense @ dense.T, float)
+    np.fill_diagonal(gram, np.bincount(row, values * values, rows.shape[0]))
+    return gram
 
 
-def strengths(space: FeatureSpace, strength: Strength) -> np.ndarray:
-    """The strength of every column."""
-    return np.repeat(
-        np.array([strength.terms, strength.categories, strength.latent], np.float32),
-        [len(space.weight), len(space.categories), space.latent.dimensions],
-    )
+def strengths(space: FeatureSpace, strength: Strength, columns: np.ndarray) -> np.ndarray:
+    """The strength of some columns."""
+    by_block = np.array([strength.terms, strength.categories, strength.latent], np.float32)
+    return np.asarray(by_block[_block(space, columns)])
+
+
+def _block(space: FeatureSpace, columns: np.ndarray) -> np.ndarray:
+    """0 for a column of terms, 1 for one of categories, 2 for one of the latent space."""
+    return (columns >= len(space.weight)) + (columns >= space.latent_from).astype(np.int8)
 
 
 @lru_cache(maxsize=1)
-def _ordinary_papers(space: FeatureSpace) -> tuple[Blocks, np.ndarray]:
-    """Some papers of the background as columns, and their likeness to the mean paper."""
+def _ordinary_papers(space: FeatureSpace) -> tuple[Any, np.ndarray]:
+    """Some papers of the background, and their likeness to the mean paper."""
     rows = space.background[:_ORDINARY]
-    blocks = split(space, rows)
-    return (
-        Blocks(sp.csr_array(blocks.terms.T), sp.csr_array(blocks.categories.T), blocks.latent.T),
-        np.asarray(rows @ space.typical),
-    )
+    return rows, np.asarray(rows @ space.typical)
 
 
 def _bar(
-    space: FeatureSpace, rows: Blocks, dual: np.ndarray, told: Blocks, strength: Strength
+    space: FeatureSpace, rows: Any, dual: np.ndarray, profile_row: Any, strength: Strength
 ) -> float:
     """The score that about one ordinary paper in fifty reaches."""
     papers, typical = _ordinary_papers(space)
     if not len(typical):
         return 0.0
-    value = _ordinary(space, [strength])[0] * typical
-    for block in ("terms", "categories", "latent"):
-        theirs = getattr(papers, block)
-        value = value + getattr(strength, block) * (dual @ (getattr(rows, block) @ theirs))
-        value = value + strength.profile * _dense(getattr(told, block) @ theirs)[0]
+    weight = np.asarray(rows.T @ dual.astype(np.float32))
+    first, latent = len(space.weight), space.latent_from
+    weight[:first] *= strength.terms
+    weight[first:latent] *= strength.categories
+    weight[latent:] *= strength.latent
+    told = sp.csr_array(profile_row)
+    weight[told.indices] += strength.profile * told.data
+    value = papers @ weight + _ordinary(space, [strength])[0] * typical
     return float(value.mean() + 2 * value.std())
 
 
@@ -259,9 +261,8 @@ def weights(
     own = sp.csr_array(_chosen(rankers, known) @ known.matrix)
     strong = [ranker.strength for ranker in rankers]
     by_block = np.array([[s.terms, s.categories, s.latent] for s in strong], np.float32)
-    block = np.searchsorted([len(space.weight), space.latent_from], own.indices, side="right")
     reader = np.repeat(np.arange(len(rankers)), np.diff(own.indptr))
-    own.data *= by_block.reshape(-1, 3)[reader, block]
+    own.data *= by_block.reshape(-1, 3)[reader, _block(space, own.indices)]
     told = sp.diags_array(_column(s.profile for s in strong).ravel()) @ profile_rows
     return sp.csr_array(own + told)
 
@@ -286,8 +287,7 @@ def score(
     )
     total = _ordinary(space, strong)[:, None] * np.asarray(day.matrix @ space.typical, np.float32)
     total -= _column(ranker.bar for ranker in rankers)
-    likeness = (voted.terms @ papers.terms.T).toarray()
-    total += _column(s.terms for s in strong) * (chosen @ likeness)
+    total += _column(s.terms for s in strong) * _likeness(space, day).sums(chosen, voted.terms)
     told_by = _column(s.profile for s in strong)
     for block in ("categories", "latent"):
         own = _dense(chosen @ getattr(voted, block)) * _column(getattr(s, block) for s in strong)
@@ -295,6 +295,11 @@ def score(
         total += own @ _dense(getattr(papers, block)).T
     total += told_by * (told.terms @ papers.terms.T).toarray()
     return total
+
+
+@lru_cache(maxsize=1)
+def _likeness(space: FeatureSpace, day: PaperRows) -> Likeness:
+    return Likeness(day.matrix[:, : len(space.weight)])
 
 
 def _dense(matrix: Any) -> np.ndarray:
@@ -307,14 +312,11 @@ def _column(figures: Iterable[float]) -> np.ndarray:
 
 def _chosen(rankers: Sequence[Ranker], known: PaperRows) -> Any:
     """The coefficients as a matrix, rankers × known papers."""
-    picked = [
-        (at, known.row_of[paper], value)
-        for at, ranker in enumerate(rankers)
-        for paper, value in zip(ranker.papers, ranker.coefficients, strict=True)
-        if paper in known.row_of
-    ]
-    at, column, value = zip(*picked, strict=True) if picked else ((), (), ())
+    names = [paper for ranker in rankers for paper in ranker.papers]
+    column = np.array([known.row_of.get(paper, -1) for paper in names], np.int32)
+    value = np.array([c for ranker in rankers for c in ranker.coefficients], np.float32)
+    at = np.repeat(np.arange(len(rankers)), [len(ranker.papers) for ranker in rankers])
+    found = column >= 0
     return sp.csr_array(
-        (np.array(value, np.float32), (np.array(at, int), np.array(column, int))),
-        shape=(len(rankers), known.matrix.shape[0]),
+        (value[found], (at[found], column[found])), shape=(len(rankers), known.matrix.shape[0])
     )

@@ -158,7 +158,7 @@ def _liked(block: Insight, at: int, rows: Sequence[int]) -> tuple[list[str], np.
     if not liked or not len(rows):
         return [], np.zeros((0, len(rows)), np.float32)
     papers = block.day.matrix[list(rows)]
-    papers.data *= strengths(block.space, ranker.strength)[papers.indices]
+    papers.data *= strengths(block.space, ranker.strength, papers.indices)
     near = (block.known.matrix[[row_of[name] for name, _ in liked]] @ papers.T).toarray()
     coefficients = np.array([c for _, c in liked], np.float32)
     return [name for name, _ in liked], np.maximum(0, coefficients[:, None] * near)
