@@ -1,5 +1,5 @@
-"""The names of arXiv's categories, as https://arxiv.org/category_taxonomy has them, with the archive
-where a name says little without it."""
+"""The names of arXiv's categories, as https://arxiv.org/category_taxonomy has them, with the
+archive where a name says little without it."""
 
 from collections.abc import Iterable
 
