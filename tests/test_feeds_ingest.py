@@ -15,15 +15,14 @@ from sqlmodel import select
 from digest.app import App
 from digest.errors import InputError, NotFound
 from digest.feeds.ingest import (
-    Report,
     add_feed,
     check_feeds,
     ingest_due,
     ingest_sources,
     list_feeds,
     remove_feed,
-    wait_after,
 )
+from digest.feeds.visit import Report, wait_after
 from digest.models import Announcement, Feed, Paper, Upvotes
 
 FEEDS = Path(__file__).parent / "feeds"

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from datetime import date
 
     from digest.app import App
-    from digest.feeds.ingest import Progress, Report
+    from digest.feeds.ingest import Progress
+    from digest.feeds.visit import Report
 
 COLUMNS = (
     *("id", "kind", "url", "title", "failures", "outcome"),

@@ -13,13 +13,13 @@ from digest.errors import FeedError, InputError
 from digest.feeds import arxiv_list, batches
 from digest.feeds.calendar import HELD_BACK, is_quiet, previous_batch_day
 from digest.feeds.fetch import shown
-from digest.feeds.ingest import MOST_PAGES, Report
 from digest.feeds.judge import SUSPECT, is_in
 from digest.feeds.leases import lease, prolong, settle
 from digest.feeds.parse import parse
 from digest.feeds.routes import API_PAGE, Routes, following
 from digest.feeds.store import Tally, store
 from digest.feeds.turns import fetcher
+from digest.feeds.visit import MOST_PAGES, Report
 from digest.models import Announcement, Batch, Feed, Paper
 from digest.papers import Entry, Kind, Listing
 

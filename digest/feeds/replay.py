@@ -8,9 +8,9 @@ from sqlmodel import Session, col, select
 
 from digest.app import App
 from digest.errors import FeedError
-from digest.feeds.ingest import Report
 from digest.feeds.parse import parse
 from digest.feeds.store import Tally, store
+from digest.feeds.visit import Report
 from digest.models import Feed, Paper, RawBatch
 from digest.papers import Entry, Listing
 
