@@ -63,7 +63,12 @@ def stats(app: "App") -> Stats:
         return Stats(
             days,
             _by(session, col(Subscriber.status)),
-            _one(session, sa.select(func.count()).where(col(Paper.merged_into).is_(None))),
+            _one(
+                session,
+                sa.select(func.count()).where(
+                    col(Paper.merged_into).is_(None), col(Paper.version) > 0
+                ),
+            ),
             _feeds(session, now.date()),
             _digests(session, now),
             {
