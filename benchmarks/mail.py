@@ -1,4 +1,4 @@
-"""What sending a digest costs: `python benchmarks/mail.py [--readers 2000] [--crowd 50000]`.
+"""What sending a digest costs: `python benchmarks/mail.py [--readers 500] [--crowd 20000]`.
 
 Renders, signs and sends ten papers to each reader through a sink on loopback that takes all, with
 one process and with two (a database each), the sink in a process of its own. CPU time is the
@@ -238,9 +238,9 @@ def configured(folder: Path, name: str, port: int) -> Settings:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--readers", type=int, default=2000)
-    parser.add_argument("--crowd", type=int, default=50_000)
-    parser.add_argument("--plain", type=int, default=20)
+    parser.add_argument("--readers", type=int, default=500)
+    parser.add_argument("--crowd", type=int, default=20_000)
+    parser.add_argument("--plain", type=int, default=10)
     chosen = parser.parse_args()
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     pem = key.private_bytes(
