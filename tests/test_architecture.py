@@ -27,10 +27,8 @@ GROUPS = [
     ("work", "digest.training digest.picking digest.editions digest.delivery digest.feedback"),
     ("pure", "digest.ties"),
     ("work", "digest.merging digest.news digest.outcomes digest.quiet digest.alerts"),
-    (
-        "work",
-        "digest.subscribers digest.roster digest.library digest.stats digest.doctor digest.evaluation",
-    ),
+    ("work", "digest.subscribers digest.roster digest.library digest.stats digest.doctor"),
+    ("work", "digest.evaluation"),
     ("jobs", "digest.jobs"),
     ("engine", "digest.engine.*"),
     ("web", "digest.web.*"),
