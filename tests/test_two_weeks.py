@@ -15,6 +15,7 @@ from digest.app import App
 from digest.feeds.batches import figures, open_batches
 from digest.feeds.fill import backfill, fill_due
 from digest.feeds.ingest import add_feed, ingest_due, ingest_sources, list_feeds
+from digest.feeds.routes import arxiv_categories
 from digest.models import Announcement, Batch, Feed, Paper
 from digest.settings import Settings
 
@@ -107,12 +108,12 @@ def play(app: App, arxiv: Arxiv, clock: Clock) -> None:
 
 
 def expected(arxiv: Arxiv, path: str) -> set[tuple[str, date, str]]:
-    category = (path.rpartition("/")[2],)
+    categories = arxiv_categories(path)
     return {
         (paper.key, day, kind)
         for paper in arxiv.papers
         for day in WORKING
-        if (kind := paper.kind(category, day))
+        if (kind := paper.kind(categories, day))
     }
 
 
@@ -241,6 +242,27 @@ def test_after_a_week_without_us_nothing_is_missing(
     assert {filled[day].route for day in WORKING[1:6]} == {route}
     assert {filled[day].verdict for day in WORKING[1:6]} == {"filled"}
     assert open_batches(app) == []
+
+
+def test_one_feed_of_two_categories_is_judged_and_filled_by_category(
+    app: App, arxiv: Arxiv, clock: Clock, source: Source
+) -> None:
+    union = "/rss/cs.LG+cs.CL"
+    arxiv.shown = lambda _path, _now, day: day
+    arxiv.late = {}
+    add_feed(app, source.url + union, "arxiv")
+    tick(app, arxiv)
+    clock.moment = datetime(2026, 11, 24, 9, tzinfo=UTC)
+    tick(app, arxiv)
+    wanted = {one for one in expected(arxiv, union) if one[1] <= clock.moment.date()}
+    # a paper that was replaced within the week comes once, as new
+    assert {one for one in wanted if one[2] in ("new", "cross")} == set(announced(app)) - {
+        one for one in announced(app) if one[2].startswith("replace")
+    }
+    rows = batches(app)
+    assert {category for category, _ in rows} == {"cs.LG", "cs.CL"}
+    assert {row.verdict for row in rows.values()} == {"new", "filled"}
+    assert rows["cs.LG", DOWN].counts == {"new": 2}
 
 
 def test_what_cannot_be_filled_is_named_and_tried_again(
