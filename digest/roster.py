@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TextIO
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError, field_validator
 from sqlmodel import Session, col, select
 
-from digest import feedback, subscribers
+from digest import feedback, seeds, subscribers
 from digest.changes import (
     Address,
     Changes,
@@ -21,6 +21,7 @@ from digest.changes import (
     parse_names,
     parse_topics,
 )
+from digest.citations import parse_citations
 from digest.errors import InputError, NotFound
 from digest.models import Digest, Feedback, OutboxMessage, Paper, Pick, Subscriber
 from digest.schedule import next_due
@@ -288,11 +289,14 @@ def _person(row: Row, address: Address, wishes: dict[str, Any], now: datetime) -
 
 
 def _vote(session: Session, person: Subscriber, vote: Vote, now: datetime) -> bool:
+    assert person.id is not None
     try:
         paper = feedback.find_paper(session, vote.paper)
     except NotFound:
-        return False
-    assert person.id is not None
+        if (vote.source, vote.vote) != ("seed", "up"):
+            return False
+        named = parse_citations(vote.paper)
+        return seeds.plant(session, person.id, named, vote.at or now).papers == 1
     assert paper.id is not None
     feedback.record(session, person.id, paper.id, vote.vote, source=vote.source, now=vote.at or now)
     return True

@@ -62,7 +62,7 @@ def _found(session: Session, cited: Cited) -> Paper | None:
 
 
 def _made(session: Session, cited: Cited, now: datetime) -> Paper | None:
-    if cited.keys[0].startswith("url:") and not cited.title:
+    if not cited.title and not cited.keys[0].startswith(("arxiv:", "doi:")):
         return None
     insert_new(session, Paper, [_values(cited) | {"updated_at": now}])
     return session.exec(select(Paper).where(Paper.key == cited.keys[0])).one()

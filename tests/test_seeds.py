@@ -6,7 +6,7 @@ import pytest
 from conftest import STRANGER, announce
 from sqlmodel import select
 
-from digest import feedback, seeds, subscribers, training
+from digest import feedback, roster, seeds, subscribers, training
 from digest.changes import Changes
 from digest.citations import parse_citations
 from digest.feeds.store import store
@@ -122,6 +122,22 @@ def test_a_sign_ups_papers_wait_for_the_confirmation(app, clock):
     assert [key for key, _ in liked(app, person)] == ["arxiv:2405.00001"]
     with app.db.read() as session:
         assert subscribers.find(session, STRANGER).seeds == ""
+
+
+def test_an_import_brings_seeds_that_are_not_here_and_no_other_votes(app):
+    up = {"vote": "up", "source": "seed"}
+    row = {
+        "email": STRANGER,
+        "feedback": [
+            {"paper": "arxiv:2405.00001"} | up,
+            {"paper": "title:0123456789abcdef"} | up,
+            {"paper": "arxiv:2405.00002", "vote": "up", "source": "mail"},
+        ],
+    }
+    done = roster.import_rows(app, [row])
+    assert (done.added, done.lost_votes) == (1, 2)
+    with app.db.read() as session:
+        assert [paper.key for paper in session.exec(select(Paper))] == ["arxiv:2405.00001"]
 
 
 @pytest.mark.parametrize("word", ["none", "down"])
