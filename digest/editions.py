@@ -53,6 +53,17 @@ def papers_by_id(session: Session, ids: Iterable[int]) -> list[Paper]:
     return found
 
 
+def titles_by_id(session: Session, ids: Iterable[int]) -> dict[str, str]:
+    """The titles of these papers by id, as the ranker names them."""
+    wanted = sorted(ids)
+    found: dict[str, str] = {}
+    for start in range(0, len(wanted), 500):
+        bundle = col(Paper.id).in_(wanted[start : start + 500])
+        rows = session.exec(select(Paper.id, Paper.title).where(bundle))
+        found |= {str(paper): title for paper, title in rows}
+    return found
+
+
 def trending(session: Session, day: date) -> list[dict[str, Any]]:
     """What many look at as of `day`: cards with `upvotes` (of a source) and `votes` (of readers
     here), best first; empty where nothing qualifies."""

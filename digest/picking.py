@@ -12,7 +12,7 @@ from sqlmodel import Session, col, select
 
 from digest import schedule, training
 from digest.db import Db
-from digest.editions import papers_by_id
+from digest.editions import titles_by_id
 from digest.errors import NotFound
 from digest.models import Digest, Paper, Pick, Subscriber
 from digest.subscribers import find
@@ -270,10 +270,7 @@ def _table(app: "App", subscribers: Sequence[Subscriber], day: date, *, again: b
     window = _window(app, space, day)
     readers = training.ready(app, space, subscribers)
     with app.db.read() as session:
-        titles = {
-            str(paper.id): paper.title
-            for paper in papers_by_id(session, map(int, readers.known.ids))
-        }
+        titles = titles_by_id(session, map(int, readers.known.ids))
         closed = _closed(session, readers, window, again=again)
     scores = score(space, readers.rankers, readers.profile_rows, readers.known, window.rows)
     ranking = app.settings.ranking

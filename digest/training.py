@@ -1,8 +1,8 @@
 """The feature space and the readers' rankers: fitted where stale, kept in the database."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +18,11 @@ from digest.ranking.profile import Profile, Topic
 if TYPE_CHECKING:
     from digest.app import App
     from digest.ranking.features import FeatureSpace, PaperRows
-    from digest.ranking.ranker import Ranker
+    from digest.ranking.ranker import Ranker, Solver
 
-REFIT_AFTER = timedelta(days=7)
 REFIT_GROWTH = 1.05
-CORPUS = 60_000
+CORPUS = 40_000
+KEPT_ROWS = 20_000
 # What a reader said of a paper trains that reader's model alone.
 LISTED = col(Paper.version) > 0
 
@@ -49,25 +49,29 @@ def feature_space(app: "App") -> "FeatureSpace":
 
 
 def refit_if_due(app: "App") -> bool:
-    """Fits a new feature space where the corpus has grown or a week has gone by."""
+    """Fits a new feature space where papers were listed since: once a day, and at once where
+    there are a twentieth more papers than it knows, as when an archive is read in."""
     with app.db.read() as session:
         stored = session.exec(
             select(StoredSpace.documents, StoredSpace.fitted_at).order_by(
                 col(StoredSpace.fitted_at).desc()
             )
         ).first()
-        papers = session.exec(select(func.count()).where(LISTED)).one()
-    if papers == 0 or (stored is not None and not _is_stale(*stored, papers, app.now())):
+        papers, newest = session.exec(
+            select(func.count(), func.max(Paper.announced_at)).where(LISTED)
+        ).one()
+    if papers == 0 or (stored is not None and not _is_stale(*stored, papers, newest, app.now())):
         return False
     refit(app)
     return True
 
 
-def _is_stale(documents: int, fitted_at: datetime, papers: int, now: datetime) -> bool:
-    papers = min(papers, CORPUS)
-    if papers > documents * REFIT_GROWTH:
+def _is_stale(
+    documents: int, fitted_at: datetime, papers: int, newest: datetime | None, now: datetime
+) -> bool:
+    if min(papers, CORPUS) > documents * REFIT_GROWTH:
         return True
-    return papers > documents and now - fitted_at > REFIT_AFTER
+    return newest is not None and newest > fitted_at and now.date() > fitted_at.date()
 
 
 def refit(app: "App") -> "FeatureSpace":
@@ -116,7 +120,6 @@ def profile(subscriber: Subscriber) -> Profile:
 
 def ready(app: "App", space: "FeatureSpace", subscribers: Sequence[Subscriber]) -> Readers:
     """The block's rankers: read where they are good, trained and kept where they are stale."""
-    from digest.ranking.features import PaperRows  # noqa: PLC0415 (slow import)
     from digest.ranking.ranker import Ranker  # noqa: PLC0415 (slow import)
 
     ids = [_id(subscriber) for subscriber in subscribers]
@@ -126,9 +129,7 @@ def ready(app: "App", space: "FeatureSpace", subscribers: Sequence[Subscriber]) 
         votes = training_set(session, ids)
         named = {paper for pairs in votes.values() for paper, vote in pairs if vote}
         named |= {int(paper) for kept in stored.values() for paper in Ranker.loads(kept).papers}
-        # A paper named by its id alone says nothing until its text is there.
-        papers = [paper for paper in papers_by_id(session, named) if paper.title or paper.abstract]
-    known = PaperRows(tuple(str(paper.id) for paper in papers), space.transform(papers))
+        known = _known(app.db, space, session, named)
     rows = space.profile_rows(profiles)
     rankers = {subscriber: Ranker.loads(kept) for subscriber, kept in stored.items()}
     stale = [
@@ -138,7 +139,8 @@ def ready(app: "App", space: "FeatureSpace", subscribers: Sequence[Subscriber]) 
         or set(rankers[subscriber].papers) != set(_cast(votes.get(subscriber, []), known))
     ]
     for at in stale:
-        rankers[ids[at]] = _train(space, votes.get(ids[at], []), rows[[at]], known)
+        pairs = votes.get(ids[at], [])
+        rankers[ids[at]] = _train(space, pairs, rows[[at]], known, app.settings.ranking.solver)
     _keep(app, [subscribers[at] for at in stale], rankers)
     return Readers(
         tuple(subscribers),
@@ -148,6 +150,55 @@ def ready(app: "App", space: "FeatureSpace", subscribers: Sequence[Subscriber]) 
         known,
         {subscriber: votes.get(subscriber, []) for subscriber in ids},
     )
+
+
+def _known(db: Db, space: "FeatureSpace", session: Session, named: Collection[int]) -> "PaperRows":
+    """The rows of the papers voted on; those made for an earlier block of readers are used again
+    while their paper is unchanged."""
+    import numpy as np  # noqa: PLC0415 (slow import)
+    import scipy.sparse as sp  # noqa: PLC0415 (slow import)
+
+    from digest.ranking.features import PaperRows  # noqa: PLC0415 (slow import)
+
+    kept = _kept_rows(db, space.version)
+    if len(kept) + len(named) > KEPT_ROWS:
+        kept.clear()
+    changed = _changed(session, named)
+    rows = {paper: kept[paper, at] for paper, at in changed.items() if (paper, at) in kept}
+    # A paper named by its id alone says nothing until its text is there.
+    new = [p for p in papers_by_id(session, changed.keys() - rows.keys()) if p.title or p.abstract]
+    made = space.transform(new)
+    for paper, start, end in zip(new, made.indptr, made.indptr[1:], strict=False):
+        row = made.indices[start:end].copy(), made.data[start:end].copy()
+        rows[paper.id or 0] = kept[paper.id or 0, paper.updated_at] = row
+    ids = sorted(rows)
+    columns, values = zip(*(rows[paper] for paper in ids), strict=True) if ids else ((), ())
+    matrix = sp.csr_array(
+        (
+            np.concatenate([np.zeros(0, np.float32), *values]),
+            np.concatenate([np.zeros(0, np.int32), *columns]),
+            np.cumsum([0, *map(len, values)]),
+        ),
+        shape=(len(ids), space.width),
+    )
+    return PaperRows(tuple(map(str, ids)), matrix)
+
+
+@lru_cache(maxsize=1)
+def _kept_rows(db: Db, version: str) -> dict[tuple[int, datetime], tuple[Any, Any]]:  # noqa: ARG001
+    """Columns and values of a paper's row, by its id and when it was changed: one for each
+    database and feature space."""
+    return {}
+
+
+def _changed(session: Session, named: Collection[int]) -> dict[int, datetime]:
+    """When each of the papers was changed last."""
+    wanted, found = sorted(named), {}
+    for start in range(0, len(wanted), 500):
+        bundle = col(Paper.id).in_(wanted[start : start + 500])
+        for paper, at in session.exec(select(Paper.id, Paper.updated_at).where(bundle)):
+            found[paper or 0] = at
+    return found
 
 
 def _id(subscriber: Subscriber) -> int:
@@ -174,6 +225,7 @@ def _train(
     pairs: Sequence[tuple[int, int]],
     profile_row: Any,
     known: "PaperRows",
+    solver: "Solver",
 ) -> "Ranker":
     import numpy as np  # noqa: PLC0415 (slow import)
 
@@ -183,7 +235,7 @@ def _train(
     names = tuple(cast)
     rows = known.matrix[[known.row_of[paper] for paper in names]]
     liked = np.array(list(cast.values()), bool)
-    return fit(space, Votes(names, rows, liked), profile_row)
+    return fit(space, Votes(names, rows, liked), profile_row, solver=solver)
 
 
 def _cast(pairs: Sequence[tuple[int, int]], known: "PaperRows") -> dict[str, bool]:

@@ -5,7 +5,7 @@ import io
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -94,7 +94,7 @@ class FeatureSpace:
         having = np.bincount(counts.matrix.indices, minlength=len(counts.vocabulary))[:width]
         common = having > max(MAX_SHARE * total, 8)
         usable = (having > 0) & ((having > 1) | (total < 100)) & ~common
-        pair = np.array([PAIR_WEIGHT if " " in t else 1.0 for t in counts.vocabulary[:width]])
+        pair = _pair_weights(counts.vocabulary)[:width]
         idf = learned_idf(counts.matrix)[:width]
         rare = RARITY * total / np.maximum(having, 1)
         space = cls(
@@ -330,6 +330,11 @@ class _Text:
     title: str
     abstract: str = ""
     categories: tuple[str, ...] = ()
+
+
+@lru_cache(maxsize=1)
+def _pair_weights(vocabulary: tuple[str, ...]) -> np.ndarray:
+    return np.array([PAIR_WEIGHT if " " in term else 1.0 for term in vocabulary])
 
 
 def _largest(matrix: Any, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

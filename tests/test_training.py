@@ -1,0 +1,103 @@
+"""When the feature space is fitted anew, and what training is told."""
+
+from dataclasses import replace
+
+import pytest
+from conftest import IMAGES, announce
+from sklearn.linear_model import LogisticRegression
+from sqlmodel import select
+
+from digest import feedback, training
+from digest.models import Paper, StoredRanker, StoredSpace, Subscriber
+
+
+def space(app):
+    with app.db.read() as session:
+        return session.exec(select(StoredSpace)).one()
+
+
+def vote(app, reader, papers):
+    with app.db.write() as session:
+        for at, paper in enumerate(papers):
+            word = "down" if at % 3 == 2 else "up"
+            feedback.record(session, reader.id, paper, word, source="web", now=app.now())
+
+
+def ready(app, reader):
+    with app.db.read() as session:
+        reader = session.get(Subscriber, reader.id)
+    return training.ready(app, training.feature_space(app), [reader])
+
+
+def test_the_space_is_fitted_once_a_day_and_only_where_papers_came(app, clock):
+    announce(app, clock().date(), [f"Paper {at}" for at in range(100)])
+    assert training.refit_if_due(app)
+    clock.forward(days=1)
+    assert not training.refit_if_due(app)
+    announce(app, clock().date(), ["A new word: isotachophoresis"])
+    assert training.refit_if_due(app)
+    assert space(app).documents == 101
+    clock.forward(hours=1)
+    announce(app, clock().date().replace(day=1), ["Late, on the same day"])
+    assert not training.refit_if_due(app)
+    clock.forward(days=1)
+    assert training.refit_if_due(app)
+
+
+def test_an_archive_read_in_is_learned_at_once(app, clock):
+    announce(app, clock().date())
+    assert training.refit_if_due(app)
+    clock.forward(minutes=5)
+    announce(app, clock().date().replace(day=2), [f"Old paper {at}" for at in range(20)])
+    assert training.refit_if_due(app)
+    assert not training.refit_if_due(app)
+
+
+def test_a_full_corpus_learns_new_papers_too(app, clock, monkeypatch):
+    monkeypatch.setattr(training, "CORPUS", 5)
+    announce(app, clock().date())
+    assert training.refit_if_due(app)
+    clock.forward(days=1)
+    announce(app, clock().date(), ["A new word: isotachophoresis"])
+    assert training.refit_if_due(app)
+    assert not training.refit_if_due(app)
+    assert "isotachophoresis" in training.feature_space(app).terms
+
+
+@pytest.mark.parametrize(("solver", "fits"), [("newton", 0), ("sklearn", 1)])
+def test_the_solver_of_the_settings_trains(app, ada, solver, fits, monkeypatch):
+    asked = []
+
+    class Counted(LogisticRegression):
+        def fit(self, *given, **more):
+            asked.append(self)
+            return super().fit(*given, **more)
+
+    monkeypatch.setattr("sklearn.linear_model.LogisticRegression", Counted)
+    vote(app, ada, announce(app, app.now().date()))
+    ranking = app.settings.ranking.model_copy(update={"solver": solver})
+    chosen = replace(app, settings=app.settings.model_copy(update={"ranking": ranking}))
+    assert ready(chosen, ada).rankers[0].likes == 7
+    assert len(asked) == fits
+    with app.db.read() as session:
+        assert session.exec(select(StoredRanker.method)).one() == solver
+
+
+def test_rows_kept_from_an_earlier_block_are_those_of_the_papers_as_they_are(app, ada, clock):
+    papers = announce(app, clock().date())
+    vote(app, ada, papers[:4])
+    first = ready(app, ada).known
+    assert abs(ready(app, ada).known.matrix - first.matrix).max() == 0
+    clock.forward(minutes=1)
+    with app.db.write() as session:
+        changed = session.get(Paper, papers[0])
+        changed.title, changed.abstract = IMAGES[-1], "Rings of dust"
+        changed.updated_at = clock()
+        session.add(changed)
+    known, found = ready(app, ada).known, training.feature_space(app)
+    with app.db.read() as session:
+        rows = found.transform(
+            session.exec(select(Paper).where(Paper.id.in_(papers[:4])).order_by(Paper.id)).all()
+        )
+    assert abs(known.matrix - rows).max() == 0
+    assert abs(known.matrix - first.matrix).max() > 0
