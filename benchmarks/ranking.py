@@ -10,7 +10,7 @@ import os
 import random
 import resource
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -21,7 +21,7 @@ from digest.ranking.profile import Profile, Topic
 from digest.ranking.ranker import Ranker, Votes, fit, score
 
 CORPUS = 20_000
-BLOCK = 5_000
+BLOCK = 1_000
 FITTED = 300
 
 
@@ -70,8 +70,13 @@ def main() -> None:
         liked = np.arange(asked.votes) % 2 == 0
         return Votes(tuple(str(row) for row in at), known.matrix[at], liked)
 
-    profile = Profile(topics=(Topic("w5x w17x"), Topic("w90x")), categories=(("c.1", 1.0),))
-    told = space.profile_rows([profile])
+    def asked_for() -> Profile:
+        topics = (
+            Topic(" ".join(f"w{chance.randint(3, 3000)}x" for _ in range(3))) for _ in range(2)
+        )
+        return Profile(tuple(topics), ((f"c.{chance.randrange(40)}", 1.0),))
+
+    told = space.profile_rows([asked_for()])
     ballots = [ballot() for _ in range(FITTED)]
     fit(space, ballots[0], told)
     for solver in ("newton", "sklearn"):
@@ -83,19 +88,30 @@ def main() -> None:
         if solver == "newton":
             models = rankers
     print(f"model at rest: {np.mean([len(model.dumps()) for model in models]):.0f} bytes")
-    before, asking, scoring = peak(), 0.0, 0.0
-    for start in range(0, asked.readers, BLOCK):
-        size = min(BLOCK, asked.readers - start)
-        block = [models[(start + at) % len(models)] for at in range(size)]
-        started = time.process_time()
-        rows = space.profile_rows([profile] * size)
-        asking += time.process_time() - started
-        started = time.process_time()
-        score(space, block, rows, known, day)
-        scoring += time.process_time() - started
-    print(f"profiles as rows, {asked.readers}: {asking:.1f} s CPU")
-    print(f"scoring {asked.readers} x {asked.papers}: {scoring:.1f} s CPU")
+    before = peak()
+    for readers in (1_000, asked.readers):
+        asking = scoring = 0.0
+        for start in range(0, readers, BLOCK):
+            size = min(BLOCK, readers - start)
+            profiles = [asked_for() for _ in range(size)]
+            block = [voter(models[at % len(models)], chance, asked.votes) for at in range(size)]
+            started = time.process_time()
+            rows = space.profile_rows(profiles)
+            asking += time.process_time() - started
+            started = time.process_time()
+            score(space, block, rows, known, day)
+            scoring += time.process_time() - started
+        each = 1000 * (asking + scoring) / readers
+        print(
+            f"{readers} readers x {asked.papers} papers: profiles as rows {asking:.1f} s CPU,"
+            f" scoring {scoring:.1f} s CPU; {each:.2f} ms a reader"
+        )
     print(f"memory: {peak():.0f} MB at its peak, {peak() - before:.0f} MB of them for scoring")
+
+
+def voter(model: Ranker, chance: random.Random, votes: int) -> Ranker:
+    """The model of one who voted on other papers: no two readers of a block are the same."""
+    return replace(model, papers=tuple(map(str, sorted(chance.sample(range(CORPUS), votes)))))
 
 
 if __name__ == "__main__":
