@@ -8,7 +8,7 @@ import structlog
 
 from digest import alerts, delivery, outcomes, subscribers, training
 from digest.app import App
-from digest.feeds import batches, fill, ingest
+from digest.feeds import batches, fill, ingest, named
 from digest.mail import bounces, outbox
 
 Stop = Callable[[], bool]
@@ -42,6 +42,11 @@ def fetch(app: App, _stop: Stop) -> None:
             outcome=report.outcome,
         )
     training.refit_if_due(app)
+
+
+def fetch_seeds(app: App, _stop: Stop) -> None:
+    """Gets the texts of papers that readers named."""
+    named.fetch_named(app, fill.ROUTES)
 
 
 def prepare(app: App, stop: Stop) -> None:
@@ -81,6 +86,7 @@ def watch(app: App, _stop: Stop) -> None:
 
 JOBS = (
     Job("fetch", "scheduler", 60, fetch),
+    Job("fetch seeds", "scheduler", 900, fetch_seeds),
     Job("prepare", "scheduler", 30, prepare),
     Job("tidy", "scheduler", 600, tidy),
     Job("send", "worker", 2, send),

@@ -33,7 +33,7 @@ def line_of(change: Change) -> dict[str, tuple[int, str]]:
     the paper was known by a reader's word alone until now."""
     before, after = change.before, change.after
     told: dict[str, tuple[int, str]] = {}
-    if not before["version"]:
+    if before["version"] < 1:
         return told
     if after["version"] > before["version"]:
         parts = [name for name in ("title", "abstract") if after[name] != before[name]]

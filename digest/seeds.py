@@ -11,6 +11,8 @@ from digest.db import insert_new
 from digest.errors import NotFound
 from digest.models import Paper
 
+ASKED_IN_VAIN = -1  # the version of a paper that its source does not know
+
 
 @dataclass(frozen=True, slots=True)
 class Planted:

@@ -10,6 +10,7 @@ from sqlalchemy import func
 from sqlmodel import Session, col
 
 from digest import outcomes
+from digest.feeds import batches
 from digest.models import Announcement, Feed, Feedback, OutboxMessage, Paper, Subscriber
 from digest.preference import Preference, preference
 from digest.schedule import DAY
@@ -47,6 +48,7 @@ class Stats:
     last_sent: datetime | None
     late_seconds: int
     preference: Preference | None
+    batches: dict[str, int]
 
 
 def stats(app: "App") -> Stats:
@@ -79,6 +81,7 @@ def stats(app: "App") -> Stats:
             _one(session, sa.select(func.max(col(OutboxMessage.sent_at)))),
             max(0, round((now - due).total_seconds())) if due else 0,
             preference(session, now),
+            batches.figures(app),
         )
 
 

@@ -19,7 +19,7 @@ GROUPS = [
     ("work", "digest.mail.outbox digest.mail.bounces digest.feeds.ingest digest.feeds.opml"),
     ("work", "digest.feeds.store digest.suppressions digest.mail.drafts"),
     ("work", "digest.feeds.batches digest.feeds.fill digest.feeds.leases digest.feeds.replay"),
-    ("work", "digest.feeds.turns digest.feeds.visit"),
+    ("work", "digest.feeds.turns digest.feeds.visit digest.feeds.named"),
     ("io", "digest.mail.inbox digest.mail.domains"),
     ("io", "digest.mail.smtp digest.feeds.fetch digest.db digest.models digest.migrations.*"),
     ("pure", "digest.mail.* digest.feeds.*"),

@@ -89,7 +89,7 @@ def stats(context: typer.Context, as_json: AsJson = False) -> None:
         return
     told = {"subscribers": found.subscribers, "digests this week": found.digests}
     told |= {f"outcomes {day}": counts for day, counts in found.outcomes.items()}
-    told |= {"votes": found.votes}
+    told |= {"votes": found.votes, "batches of late": found.batches}
     pairs = [(name, _counted(counts)) for name, counts in told.items()]
     print_fields(
         [

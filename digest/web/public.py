@@ -93,7 +93,7 @@ def paper(request: Request) -> Response:
             found = find_paper(session, request.path_params["id"])
         except InputError as error:
             raise HTTPException(404) from error
-        if not found.version:  # what a reader pasted is not for all to see
+        if found.version < 1:  # what a reader pasted is not for all to see
             raise HTTPException(404)
         upvotes = library.upvotes_of(session, found)
     return page(request, "paper", paper=found, upvotes=upvotes)
