@@ -21,7 +21,7 @@ from digest.ranking.profile import Profile, Topic
 from digest.ranking.ranker import Ranker, Votes, fit, score
 
 CORPUS = 20_000
-BLOCK = 1_000
+BLOCK = 5_000
 FITTED = 300
 
 

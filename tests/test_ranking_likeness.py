@@ -18,6 +18,7 @@ def test_blocks_that_share_papers_get_the_products_of_theirs(
     papers_kept: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     day, library = rows(30, 1), rows(50, 2)
+    monkeypatch.setattr(likeness, "_AT_ONCE", 3)
     monkeypatch.setattr(likeness, "_ROOM", papers_kept * 4 * 30)
     kept = Likeness(day)
     for block in range(12):

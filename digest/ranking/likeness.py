@@ -8,6 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 
 _ROOM = 100_000_000  # bytes
+_AT_ONCE = 1000  # papers, so that what is made on the way stays small
 
 
 class Likeness:
@@ -25,7 +26,11 @@ class Likeness:
         """`chosen` (readers × voted) times the likeness of the voted papers, whose rows of terms
         are `voted`: float32, readers × the day's papers."""
         if voted.shape[0] > self._room:
-            return np.asarray(chosen @ (voted @ self._columns).toarray(), np.float32)
+            parts = range(0, voted.shape[0], _AT_ONCE)
+            sums = np.zeros((chosen.shape[0], self._kept.shape[1]), np.float32)
+            for at in parts:
+                sums += chosen[:, at : at + _AT_ONCE] @ self._made(voted[at : at + _AT_ONCE])
+            return sums
         with self._lock:
             slots = self._placed(voted)
             moved = sp.csr_array(
@@ -41,11 +46,15 @@ class Likeness:
             self._slots.clear()
         new = {key: row for row, key in enumerate(keys) if key not in self._slots}
         first = len(self._slots)
-        if new:
-            made = voted[list(new.values())] @ self._columns
-            self._kept[first : first + len(new)] = made.toarray()
+        rows = list(new.values())
+        for at in range(0, len(rows), _AT_ONCE):
+            some = rows[at : at + _AT_ONCE]
+            self._kept[first + at : first + at + len(some)] = self._made(voted[some])
         self._slots |= {key: first + at for at, key in enumerate(new)}
         return np.array([self._slots[key] for key in keys], np.int32)
+
+    def _made(self, voted: Any) -> np.ndarray:
+        return np.asarray((voted @ self._columns).toarray(), np.float32)
 
 
 def _keys(rows: Any) -> list[int]:

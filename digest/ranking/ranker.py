@@ -283,7 +283,7 @@ def score(
     used = np.flatnonzero(np.bincount(chosen.indices, minlength=chosen.shape[1]))
     chosen, strong = chosen[:, used], [ranker.strength for ranker in rankers]
     voted, papers, told = (
-        split(space, rows) for rows in (known.matrix[used], day.matrix, profile_rows)
+        split(space, rows) for rows in (_taken(known.matrix, used), day.matrix, profile_rows)
     )
     total = _ordinary(space, strong)[:, None] * np.asarray(day.matrix @ space.typical, np.float32)
     total -= _column(ranker.bar for ranker in rankers)
@@ -295,6 +295,10 @@ def score(
         total += own @ _dense(getattr(papers, block)).T
     total += told_by * (told.terms @ papers.terms.T).toarray()
     return total
+
+
+def _taken(matrix: Any, rows: np.ndarray) -> Any:
+    return matrix if len(rows) == matrix.shape[0] else matrix[rows]
 
 
 @lru_cache(maxsize=1)
