@@ -23,7 +23,7 @@ from digest.subscribers import find
 if TYPE_CHECKING:
     from digest.app import App
 
-BLOCK = 200
+BLOCK = 500
 Progress = Callable[[int, int], None]
 
 
