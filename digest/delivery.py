@@ -9,6 +9,7 @@ from sqlalchemy import update
 from sqlmodel import Session, col, or_, select
 
 from digest import editions, news, outcomes, schedule, training
+from digest.candidates import latest_day
 from digest.db import insert_new
 from digest.mail import outbox
 from digest.mail.compose import compose, papers_of
@@ -17,7 +18,7 @@ from digest.mail.message import wire_address
 from digest.mail.render import Card, render_digest
 from digest.mail.writer import Writer
 from digest.models import Digest, Paper, Pick, Subscriber
-from digest.picking import Plan, latest_day, plan, plans
+from digest.picking import Plan, plan, plans
 from digest.subscribers import find
 
 if TYPE_CHECKING:

@@ -1,48 +1,30 @@
-"""Which of the day's papers a subscriber gets: candidates, scores, picks and their reasons."""
+"""Which of the day's papers a subscriber gets: scores, picks and their reasons."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime
-from functools import lru_cache
+from datetime import date
 from math import exp, log
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from sqlalchemy import func
-from sqlmodel import Session, col, select
-
-from digest import schedule, training
-from digest.db import Db
+from digest import training
+from digest.candidates import Window, closed_rows, latest_day, open_window
 from digest.editions import titles_by_id
 from digest.errors import NotFound
-from digest.models import Digest, Paper, Pick, Subscriber
+from digest.models import Paper, Pick, Subscriber
 from digest.subscribers import find
 
 if TYPE_CHECKING:
     import numpy as np
 
     from digest.app import App
-    from digest.ranking.features import FeatureSpace, PaperRows
-    from digest.ranking.reasons import Insight, Reason, SentenceRows
-    from digest.ranking.selection import Choice, Credits
+    from digest.ranking.reasons import Insight, Reason
+    from digest.ranking.selection import Choice
     from digest.settings import Ranking, Settings
     from digest.training import Readers
 
 ALSO = 20
 
 EXPLORING = "Unlike the others here, so that your vote on it teaches the most."
-
-
-@dataclass(frozen=True)
-class Window:
-    """The papers that a digest of `day` may draw on: what all subscribers of the day share."""
-
-    day: date
-    papers: tuple[Paper, ...]
-    rows: "PaperRows"
-    credit: "Credits"
-    sentences: "SentenceRows"
-    days: "np.ndarray"
-    recorded: "np.ndarray"
 
 
 @dataclass(frozen=True)
@@ -81,15 +63,6 @@ class _Table:
     titles: dict[str, str]
     ranking: "Ranking"
     challenger: "Ranking | None"
-
-
-def latest_day(session: Session, now: datetime) -> date | None:
-    """The newest listing day that a digest sent now may cover; None where all is too old."""
-    today = now.date()
-    newest: date | None = session.exec(
-        select(func.max(Paper.announced_day)).where(col(Paper.announced_day) <= today)
-    ).one()
-    return None if newest is None or newest < schedule.window(today)[0] else newest
 
 
 def rank(app: "App", email: str, day: date | None = None, limit: int = 20) -> list[RankedPaper]:
@@ -267,11 +240,11 @@ def _table(app: "App", subscribers: Sequence[Subscriber], day: date, *, again: b
     from digest.ranking.reasons import insight  # noqa: PLC0415 (slow import)
 
     space = training.feature_space(app)
-    window = _window(app, space, day)
+    window = open_window(app, space, day)
     readers = training.ready(app, space, subscribers)
     with app.db.read() as session:
         titles = titles_by_id(session, map(int, readers.known.ids))
-        closed = _closed(session, readers, window, again=again)
+        closed = closed_rows(session, readers, window, again=again)
     scores = score(space, readers.rankers, readers.profile_rows, readers.known, window.rows)
     ranking = app.settings.ranking
     return _Table(
@@ -297,120 +270,6 @@ def challenger(settings: "Settings") -> "Ranking | None":
     """The rules to compare with those of the ranking, whose own stand for what is left out."""
     given = settings.challenger.model_dump(exclude_none=True)
     return settings.ranking.model_copy(update=given) if given else None
-
-
-# The day's papers
-
-
-def _window(app: "App", space: "FeatureSpace", day: date) -> Window:
-    with app.db.read() as session:
-        stamp = session.exec(
-            select(func.count(), func.max(Paper.updated_at)).where(_within(day))
-        ).one()
-    return _load_window(app.db, space.version, day, tuple(stamp))
-
-
-def _within(day: date) -> Any:
-    return col(Paper.announced_day).between(*schedule.window(day))
-
-
-@lru_cache(maxsize=2)
-def _load_window(
-    db: Db,
-    version: str,
-    day: date,
-    stamp: tuple[Any, ...],  # noqa: ARG001 (a paper that came or changed makes another entry)
-) -> Window:
-    import numpy as np  # noqa: PLC0415 (slow import)
-
-    from digest.ranking.features import PaperRows  # noqa: PLC0415 (slow import)
-    from digest.ranking.reasons import sentence_rows  # noqa: PLC0415 (slow import)
-    from digest.ranking.selection import Credits  # noqa: PLC0415 (slow import)
-
-    space = training.load_space(db, version)
-    newest_first = (col(Paper.announced_day).desc(), col(Paper.id))
-    with db.read() as session:
-        papers = tuple(session.exec(select(Paper).where(_within(day)).order_by(*newest_first)))
-    return Window(
-        day,
-        papers,
-        PaperRows(tuple(str(paper.id) for paper in papers), space.transform(papers)),
-        Credits(
-            tuple(tuple(paper.authors) for paper in papers),
-            tuple(f"{paper.title} {paper.abstract}" for paper in papers),
-        ),
-        sentence_rows(space, papers),
-        np.array([paper.announced_day.toordinal() for paper in papers if paper.announced_day]),
-        np.array([paper.announced_at.timestamp() for paper in papers if paper.announced_at]),
-    )
-
-
-# What a reader has had
-
-
-def _closed(session: Session, readers: "Readers", window: Window, *, again: bool) -> list[set[int]]:
-    """Per reader the rows that were covered by an earlier digest, sent before, or voted on; all
-    rows where `again` and the day's digest is there already."""
-    ids = [subscriber.id or 0 for subscriber in readers.subscribers]
-    last = _last_digests(session, ids, window.day)
-    had = _had(session, ids, window.day) if again else set()
-    sent = _sent(session, ids, window.day)
-    row_of = window.rows.row_of
-    closed = []
-    for subscriber in ids:
-        if subscriber in had:
-            closed.append(set(row_of.values()))
-            continue
-        voted = {paper for paper, vote in readers.votes[subscriber] if vote}
-        names = map(str, voted | sent.get(subscriber, set()))
-        rows = {row_of[name] for name in names if name in row_of}
-        closed.append(rows | _covered(window, last.get(subscriber)))
-    return closed
-
-
-def _covered(window: Window, last: tuple[date, datetime] | None) -> set[int]:
-    """The rows that the digest of `last` (its day, when it was made) could have held."""
-    if last is None:
-        return set()
-    day, made_at = last
-    old = (window.days <= day.toordinal()) & (window.recorded <= made_at.timestamp())
-    return set(old.nonzero()[0].tolist())
-
-
-def _last_digests(
-    session: Session, ids: Sequence[int], before: date
-) -> dict[int, tuple[date, datetime]]:
-    found = session.exec(
-        select(Digest)
-        .where(col(Digest.subscriber_id).in_(ids))
-        .where(col(Digest.day).between(schedule.window(before)[0], before - schedule.DAY))
-        .order_by(col(Digest.day))
-    )
-    return {digest.subscriber_id: (digest.day, digest.created_at) for digest in found}
-
-
-def _had(session: Session, ids: Sequence[int], day: date) -> set[int]:
-    return set(
-        session.exec(
-            select(Digest.subscriber_id).where(
-                col(Digest.subscriber_id).in_(ids), Digest.day == day
-            )
-        )
-    )
-
-
-def _sent(session: Session, ids: Sequence[int], day: date) -> dict[int, set[int]]:
-    """The papers that could be offered again but were in a digest of another day."""
-    found = session.exec(
-        select(Pick)
-        .join(Digest, col(Digest.id) == Pick.digest_id)
-        .join(Paper, col(Paper.id) == Pick.paper_id)
-        .where(col(Pick.subscriber_id).in_(ids), Digest.day != day, _within(day))
-    )
-    sent: dict[int, set[int]] = {}
-    for pick in found:
-        sent.setdefault(pick.subscriber_id, set()).add(pick.paper_id)
-    return sent
 
 
 def _chance(score: float) -> float:

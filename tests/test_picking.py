@@ -6,10 +6,11 @@ import pytest
 from conftest import GALAXIES, IMAGES, announce
 
 from digest import feedback
+from digest.candidates import latest_day
 from digest.editions import trending
 from digest.errors import NotFound
 from digest.models import Paper, Upvotes
-from digest.picking import latest_day, plan, rank
+from digest.picking import plan, rank
 
 
 def test_topics_alone_put_the_right_papers_first(app, ada):
