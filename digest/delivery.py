@@ -13,9 +13,10 @@ from digest.candidates import latest_day
 from digest.db import insert_new
 from digest.mail import outbox
 from digest.mail.compose import compose, papers_of
+from digest.mail.contents import Card
 from digest.mail.links import Bearer
 from digest.mail.message import wire_address
-from digest.mail.render import Card, render_digest
+from digest.mail.render import render_digest
 from digest.mail.writer import Writer
 from digest.models import Digest, Paper, Pick, Subscriber
 from digest.picking import Plan, plan, plans

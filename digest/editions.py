@@ -15,7 +15,7 @@ TRENDING = 5
 
 
 def card(paper: Paper) -> dict[str, Any]:
-    """The paper as a day's mails show it; see `digest.mail.render.Card`."""
+    """The paper as a day's mails show it; see `digest.mail.contents.Card`."""
     return {
         "key": paper.key,
         "title": paper.title,

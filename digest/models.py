@@ -329,7 +329,7 @@ class EditionPaper(SQLModel, table=True):
 class Digest(SQLModel, table=True):
     """One subscriber's digest of one listing day; (subscriber, day) is what makes it one.
 
-    `news` are the lines about papers the reader liked, frozen as digest.mail.render.Note has them;
+    `news` are lines about papers the reader liked, as digest.mail.contents.Note has them;
     `also` are those of followed authors' papers that there was no room for.
     """
 

@@ -15,7 +15,8 @@ from playwright.sync_api import sync_playwright
 from test_render import ABSTRACT, ENV, copies, item, mail
 
 from digest.mail import letters
-from digest.mail.render import Note, Trend, render_digest
+from digest.mail.contents import Note, Trend
+from digest.mail.render import render_digest
 
 HERE = Path(__file__).parent / "mail_clients"
 ACCEPTED = json.loads((HERE / "accepted.json").read_text("utf-8"))

@@ -10,8 +10,8 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlmodel import Session, col
 
+from digest.mail.contents import Card, DigestMail, Item, Note, Trend
 from digest.mail.links import Bearer, Links
-from digest.mail.render import Card, DigestMail, Item, Note, Trend
 from digest.models import Digest, Edition, EditionPaper, Pick, Subscriber
 from digest.settings import Settings
 

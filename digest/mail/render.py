@@ -4,17 +4,17 @@ A paper is rendered, and its styles put in, once for all readers; a reader's mai
 such pieces and the few bytes that are the reader's own.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
 from functools import lru_cache
 from html import escape
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import jinja2
 
 from digest import categories
 from digest.mail import headline, pieces
+from digest.mail.contents import Card, DigestMail, Item, Note, Trend
 from digest.mail.headline import in_words
 from digest.mail.pieces import shorten
 from digest.ranking.text import sentences
@@ -32,80 +32,6 @@ FLAG = "A step outside your topics"
 SIMILAR = 3  # near-copies named
 PLAIN = ("day", "preferences_url", "unsubscribe_url", "view_url")  # in the text as they are
 WRAPPED = ("count", "why")
-
-
-@dataclass(frozen=True, slots=True)
-class Card:
-    """A paper as the mails of a day show it; `EditionPaper.card` holds it as JSON."""
-
-    key: str
-    title: str
-    abstract: str = ""
-    authors: tuple[str, ...] = ()
-    categories: tuple[str, ...] = ()
-    url: str = ""
-    pdf_url: str | None = None
-    journal: str | None = None
-
-    @classmethod
-    def from_json(cls, card: Mapping[str, Any]) -> Self:
-        lists = {"authors": tuple(card["authors"]), "categories": tuple(card["categories"])}
-        return cls(**{name: card[name] for name in cls.__slots__ if name in card} | lists)
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """A pick: `sentence` is the index of the abstract's marked sentence, `reason` says why, `topic`
-    is the reader's topic that spoke for it; `similar` are near-copies that stand behind it."""
-
-    card: Card
-    up_url: str
-    down_url: str
-    reason: str = ""
-    sentence: int | None = None
-    exploring: bool = False
-    topic: str | None = None
-    similar: tuple[Card, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Note:
-    """What became of a paper that the reader liked, in a `line`."""
-
-    title: str
-    url: str
-    line: str
-
-
-@dataclass(frozen=True, slots=True)
-class Trend:
-    """A paper that many look at; `note` says how many."""
-
-    title: str
-    url: str
-    authors: tuple[str, ...] = ()
-    note: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class DigestMail:
-    """All that a digest shows. `items` are best first, out of `candidates` papers that were
-    announced from `since` to `day`; `why` says why the reader gets it; `also` are papers of authors
-    that the reader follows, for which there was no room."""
-
-    service: str
-    postal_address: str
-    day: date
-    since: date
-    candidates: int
-    items: tuple[Item, ...]
-    trending: tuple[Trend, ...]
-    why: str
-    preferences_url: str
-    unsubscribe_url: str
-    view_url: str
-    news: tuple[Note, ...] = ()
-    also: tuple[Note, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,80 @@
+"""What a digest's mail shows, as values: papers, picks, news, trends, and the links around them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Self
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A paper as the mails of a day show it; `EditionPaper.card` holds it as JSON."""
+
+    key: str
+    title: str
+    abstract: str = ""
+    authors: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    url: str = ""
+    pdf_url: str | None = None
+    journal: str | None = None
+
+    @classmethod
+    def from_json(cls, card: Mapping[str, Any]) -> Self:
+        lists = {"authors": tuple(card["authors"]), "categories": tuple(card["categories"])}
+        return cls(**{name: card[name] for name in cls.__slots__ if name in card} | lists)
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A pick: `sentence` is the index of the abstract's marked sentence, `reason` says why, `topic`
+    is the reader's topic that spoke for it; `similar` are near-copies that stand behind it."""
+
+    card: Card
+    up_url: str
+    down_url: str
+    reason: str = ""
+    sentence: int | None = None
+    exploring: bool = False
+    topic: str | None = None
+    similar: tuple[Card, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What became of a paper that the reader liked, in a `line`."""
+
+    title: str
+    url: str
+    line: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trend:
+    """A paper that many look at; `note` says how many."""
+
+    title: str
+    url: str
+    authors: tuple[str, ...] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DigestMail:
+    """All that a digest shows. `items` are best first, out of `candidates` papers that were
+    announced from `since` to `day`; `why` says why the reader gets it; `also` are papers of authors
+    that the reader follows, for which there was no room."""
+
+    service: str
+    postal_address: str
+    day: date
+    since: date
+    candidates: int
+    items: tuple[Item, ...]
+    trending: tuple[Trend, ...]
+    why: str
+    preferences_url: str
+    unsubscribe_url: str
+    view_url: str
+    news: tuple[Note, ...] = ()
+    also: tuple[Note, ...] = ()
