@@ -165,6 +165,13 @@ class Challenger(Section):
 class Engine(Section):
     kind: Literal["local", "postgres"] = "local"
 
+    @field_validator("kind")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value != "local":
+            raise ValueError("expected local: this version has no other engine yet")
+        return value
+
 
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(

@@ -65,6 +65,7 @@ def test_the_environment_overrides_single_settings(monkeypatch: pytest.MonkeyPat
         ),
         ('[mail]\nsender = "nobody"\n', "mail.sender", "digest@example.org"),
         ('[mail]\ndkim_domain = "example.org"\n', "mail.dkim_selector", "all three or none"),
+        ('[engine]\nkind = "postgres"\n', "engine.kind", "expected local"),
         ('[smtp]\nhost = "mx.example.org"\nusername = "u"\n', "smtp.security", "unencrypted"),
     ],
 )
