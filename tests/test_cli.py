@@ -199,6 +199,35 @@ def test_feeds_come_and_go(digest: Digest) -> None:
     assert digest("feeds", "remove", "1").code == 1
 
 
+def test_lists_of_feeds_come_from_other_readers_and_go_there(
+    digest: Digest, tmp_path: Path
+) -> None:
+    digest("feeds", "add", "https://journal.test/rss")
+    reader = tmp_path / "reader.opml"
+    reader.write_text(
+        "<opml version=2.0><body><outline text='Journals'>"
+        "<outline text='Held & known' xmlUrl='https://journal.test/rss'/>"
+        "<outline xmlUrl=https://other.test/atom.xml /><outline text=x xmlUrl='feed:other'/>"
+        "</outline></body></opml>"
+    )
+    planned = digest("feeds", "import", str(reader), "--dry-run", "--json").json
+    assert len(digest("feeds", "list", "--json").json) == 1
+    done = digest("feeds", "import", str(reader), "--json").json
+    assert [each["outcome"].split(":")[0] for each in done] == ["there already", "added", "refused"]
+    assert [each["outcome"].split(":")[0] for each in planned] == [
+        "there already",
+        "new",
+        "refused",
+    ]
+    copy = tmp_path / "copy.opml"
+    assert digest("feeds", "export", str(copy), "--json").json == {"file": str(copy), "feeds": 2}
+    assert digest("feeds", "export").out == copy.read_text()
+    again = digest("feeds", "import", str(copy), "--json").json
+    assert {each["outcome"] for each in again} == {"there already"}
+    assert digest("feeds", "import", str(tmp_path / "absent")).code == 2
+    assert digest("feeds", "export", str(tmp_path / "no" / "folder")).code == 1
+
+
 def test_ingest_counts_what_came_in(service: Digest) -> None:
     (again,) = service("ingest", "feed.xml", "--json").json
     counts = {key: again[key] for key in ("source", "seen", "new", "updated", "rejected")}

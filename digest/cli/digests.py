@@ -17,8 +17,8 @@ from digest.cli.terminal import (
     print_table,
     progress,
     say,
+    written_to,
 )
-from digest.errors import DigestError
 
 if TYPE_CHECKING:
     from digest.ranking.metrics import Estimate
@@ -93,7 +93,7 @@ def preview(
             ("text", text, message.text.encode()),
             ("eml", eml, message.raw),
         )
-        if file is not None and _write(file, content)
+        if file is not None and written_to(file, content)
     }
     if as_json:
         print_json({"subject": message.subject, "written": written})
@@ -101,14 +101,6 @@ def preview(
         print_fields([("subject", message.subject), *written.items()])
     else:
         say(f"{message.subject}\n\n{message.text}")
-
-
-def _write(file: Path, content: bytes) -> bool:
-    try:
-        file.write_bytes(content)
-    except OSError as error:
-        raise DigestError(f"cannot write {file}: {error.strerror}") from error
-    return True
 
 
 def deliver(

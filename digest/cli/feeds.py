@@ -2,6 +2,7 @@
 
 from dataclasses import asdict
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,6 +15,7 @@ from digest.cli.terminal import (
     print_table,
     progress,
     say,
+    written_to,
 )
 
 if TYPE_CHECKING:
@@ -98,6 +100,51 @@ def check(context: typer.Context, as_json: AsJson = False) -> None:
     with opened(context) as app, progress("Checking") as advance:
         reports = ingest.check_feeds(app, advance)
     _print_reports(reports, as_json)
+
+
+@cli.command("import")
+def from_opml(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="OPML", exists=True, dir_okay=False)],
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Add the feeds of an OPML list, as feed readers export it; those that are there stay."""
+    from digest.feeds import ingest, opml
+
+    with opened(context) as app:
+        outlines = opml.read(file.read_bytes())
+        done = ingest.import_feeds(app, outlines, dry_run=dry_run)
+    if as_json:
+        print_json(done)
+    else:
+        print_table(["address", "title", "outcome"], [(d.url, d.title, d.outcome) for d in done])
+
+
+@cli.command("export")
+def to_opml(
+    context: typer.Context,
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[FILE]", help="Otherwise standard output.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write all feeds as OPML, which any feed reader imports."""
+    from digest.feeds import ingest, opml
+
+    with opened(context) as app:
+        feeds = ingest.list_feeds(app)
+    listed = opml.write(feeds)
+    if file is not None:
+        written_to(file, listed)
+    if as_json and file is not None:
+        print_json({"file": str(file), "feeds": len(feeds)})
+    elif as_json:
+        print_json({"feeds": len(feeds), "opml": listed.decode()})
+    elif file is None:
+        print(listed.decode(), end="")
+    else:
+        say(f"{len(feeds)} feeds are in {file}.")
 
 
 def ingest(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from digest.errors import InputError
+from digest.errors import DigestError, InputError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -193,3 +193,12 @@ def parse_day(text: str | None) -> date | None:
 def config_path(context: typer.Context) -> Path | None:
     path: Path | None = context.obj
     return path
+
+
+def written_to(file: Path, content: bytes) -> bool:
+    """Writes the file; True, for the list of what was written."""
+    try:
+        file.write_bytes(content)
+    except OSError as error:
+        raise DigestError(f"cannot write {file}: {error.strerror}") from error
+    return True

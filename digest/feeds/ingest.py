@@ -1,6 +1,8 @@
 """The passes over the sources: what is due, or what a person names; and the list of feeds."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import structlog
 from sqlmodel import col, or_, select
@@ -25,6 +27,9 @@ from digest.feeds.visit import (
 )
 from digest.models import Feed
 from digest.papers import Listing, Rejected, normal_url
+
+if TYPE_CHECKING:
+    from digest.feeds.opml import Outline
 
 MOST_TOLD = 100  # rejected entries of one source that a report names
 
@@ -154,9 +159,7 @@ def _tell(progress: Progress | None, done: int, of: int, source: str) -> None:
 def add_feed(app: App, url: str, kind: str | None = None) -> Feed:
     """Adds a feed, due at once. Raises InputError for what is no web address, for an unknown
     kind, and where the feed is there already."""
-    url = url.strip()
-    if normal_url(url) is None:
-        raise InputError(f"{shown(url)!r} is not a web address; `digest ingest` takes files")
+    url = _web_address(url)
     if kind is not None and kind not in KINDS:
         raise InputError(f"{kind!r} is no kind of feed; expected one of {', '.join(KINDS)}")
     if there := _feed_at(app, url):
@@ -165,6 +168,41 @@ def add_feed(app: App, url: str, kind: str | None = None) -> Feed:
     with app.db.write() as session:
         session.add(feed)
     return feed
+
+
+def _web_address(url: str) -> str:
+    """Raises InputError for what is no web address."""
+    if normal_url(url.strip()) is None:
+        raise InputError(f"{shown(url)!r} is not a web address; `digest ingest` takes files")
+    return url.strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What became of one feed of an imported list."""
+
+    url: str
+    title: str
+    outcome: str
+
+
+def import_feeds(
+    app: App, outlines: "Sequence[Outline]", *, dry_run: bool = False
+) -> list[Imported]:
+    """Adds the feeds of a list that are new; the others are told of, and the rest go on."""
+    there = {normal_url(feed.url) for feed in list_feeds(app)}
+    done = []
+    for outline in outlines:
+        if normal_url(outline.url) in there:
+            done.append(Imported(outline.url, outline.title, "there already"))
+            continue
+        try:
+            _web_address(outline.url) if dry_run else add_feed(app, outline.url, outline.kind)
+        except InputError as error:
+            done.append(Imported(outline.url, outline.title, f"refused: {error}"))
+        else:
+            done.append(Imported(outline.url, outline.title, "new" if dry_run else "added"))
+    return done
 
 
 def list_feeds(app: App) -> list[Feed]:
