@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import update
+import sqlalchemy as sa
+from sqlalchemy import func, update
 from sqlmodel import Session, col, or_, select
 
 from digest import editions, news, outcomes, schedule, training
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from digest.app import App
 
 BLOCK = 500
+Among = range | Sequence[int]  # subscriber ids
+_PEOPLE = Subscriber.__table__.c  # type: ignore[attr-defined]
 Progress = Callable[[int, int], None]
 
 
@@ -65,7 +68,8 @@ def deliver(
     """
     with app.db.read() as session:
         reader = find(session, only).id if only is not None else None
-    made, skipped = prepare(app, day, reader, dry_run=dry_run, progress=progress)
+    among = None if reader is None else [reader]
+    made, skipped = prepare(app, day, among, dry_run=dry_run, progress=progress)
     if dry_run:
         return Delivered(made, 0, 0, skipped)
     sent = outbox.send_due(app, progress, only=reader)
@@ -75,37 +79,45 @@ def deliver(
 def prepare(
     app: "App",
     day: date | None = None,
-    only: int | None = None,
+    among: Among | None = None,
     *,
     dry_run: bool = False,
     progress: Progress | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> tuple[int, int]:
-    """Puts due digests (`only`: this subscriber's) into the outbox; gives how many, and how many
-    readers had nothing to read. Once `stop` says so, no further block of readers is begun."""
+    """Puts due digests (`among`: of those of these subscriber ids who are due) into the outbox;
+    gives how many, and how many readers had nothing to read. Once `stop` says so, no further block
+    of readers is begun. Two of these at once do no harm, whatever they share."""
     now = app.now()
     with app.db.read() as session:
-        due = _due(session, now, day, only)
+        waiting = _count(session, _who(now, day, among))
         covered = day or latest_day(session, now)
-    if not due:
-        return 0, 0
-    if covered is not None:
+    if waiting and covered is not None:
         training.refit_if_due(app)
     made = done = 0
-    for block in _blocks(due):
+    for subscribers in _blocks(app, now, day, among) if waiting else ():
         if stop():
             break
-        with app.db.read() as session:
-            subscribers = _subscribers(session, block)
         planned = plans(app, subscribers, covered, again=day is None) if covered else []
         full = [each for each in planned if each.picks]
         made += len(full)
-        done += len(block)
+        done += len(subscribers)
         if not dry_run:
             _keep(app, subscribers, planned, now, on_schedule=day is None)
         if progress is not None:
-            progress(done, len(due))
+            progress(done, max(done, waiting))
     return made, done - made
+
+
+def due_ranges(app: "App", size: int = BLOCK) -> list[range]:
+    """The ranges of `size` subscriber ids in which somebody is due, the longest waiting first: what
+    several workers may share out, each range as the `among` of a `prepare`."""
+    shard = col(Subscriber.id) // size
+    query = sa.select(shard, func.min(col(Subscriber.next_digest_at)).label("since"))
+    query = query.where(*_who(app.now(), None, None)).group_by(shard).order_by("since", shard)
+    with app.db.read() as session:
+        found = session.execute(query).all()
+    return [range(number * size, (number + 1) * size) for number, _ in found]
 
 
 def preview(app: "App", email: str, day: date | None = None) -> Preview:
@@ -131,17 +143,43 @@ def preview(app: "App", email: str, day: date | None = None) -> Preview:
     return Preview(rendered.subject, rendered.html, rendered.text, raw)
 
 
-def _due(session: Session, now: datetime, day: date | None, only: int | None) -> list[int]:
-    query = select(Subscriber.id).where(Subscriber.status == "active")
-    if only is not None:
-        query = query.where(Subscriber.id == only)
+def _who(now: datetime, day: date | None, among: Among | None) -> list[Any]:
+    """What holds of those who are to get a digest."""
+    person = col(Subscriber.id)
+    which: list[Any] = [col(Subscriber.status) == "active"]
+    if isinstance(among, range):
+        which.append(person.between(among.start, among.stop - 1))
+    elif among is not None:
+        which.append(person.in_(among))
     if day is None:
-        query = query.where(col(Subscriber.next_digest_at) <= now)
-    else:
-        has = select(Digest.subscriber_id).where(Digest.day == day)
-        query = query.where(col(Subscriber.id).not_in(has))
-    found = session.exec(query.order_by(col(Subscriber.next_digest_at), col(Subscriber.id)))
-    return [key for key in found if key is not None]
+        return [*which, col(Subscriber.next_digest_at) <= now]
+    has = sa.select(col(Digest.subscriber_id)).where(col(Digest.day) == day)
+    return [*which, person.not_in(has)]
+
+
+def _count(session: Session, which: Sequence[Any]) -> int:
+    return int(
+        session.execute(sa.select(func.count(col(Subscriber.id))).where(*which)).scalar_one()
+    )
+
+
+def _blocks(
+    app: "App", now: datetime, day: date | None, among: Among | None
+) -> Iterator[list[Subscriber]]:
+    """Those who are to get a digest, block by block; who has waited longest comes first."""
+    order = [_PEOPLE[name] for name in (("id",) if day else ("next_digest_at", "id"))]
+    which = _who(now, day, among)
+    after: list[Any] = []
+    while True:
+        query = select(Subscriber).where(*which, *after).order_by(*order).limit(BLOCK)
+        with app.db.read() as session:
+            block = list(session.exec(query))
+        if block:
+            yield block
+        if len(block) < BLOCK:
+            return
+        last = [sa.literal(getattr(block[-1], column.name), column.type) for column in order]
+        after = [sa.tuple_(*order) > sa.tuple_(*last)]
 
 
 def _keep(
@@ -181,7 +219,9 @@ def _unmerged(session: Session, planned: Sequence[Plan]) -> list[Plan]:
     other name or come with the next digest under it."""
     papers = {pick.paper_id for each in planned for pick in each.picks}
     pairs: list[tuple[int | None, int | None]] = []
-    for some in _blocks(sorted(papers)):
+    shown = sorted(papers)
+    for start in range(0, len(shown), BLOCK):
+        some = shown[start : start + BLOCK]
         other = or_(col(Paper.id).in_(some), col(Paper.merged_into).in_(some))
         merged = select(Paper.id, Paper.merged_into)
         pairs += session.exec(merged.where(col(Paper.merged_into).is_not(None), other))
@@ -242,16 +282,3 @@ def _insert(session: Session, planned: Plan, told: news.Untold, now: datetime) -
     )
     news.keep_told(session, planned.subscriber.id or 0, settled)
     outbox.enqueue(session, "digest", planned.subscriber.id or 0, now, digest_id=kept[0])
-
-
-def _subscribers(session: Session, ids: Sequence[int]) -> list[Subscriber]:
-    return list(
-        session.exec(
-            select(Subscriber).where(col(Subscriber.id).in_(ids)).order_by(col(Subscriber.id))
-        )
-    )
-
-
-def _blocks(ids: Sequence[int]) -> Iterator[Sequence[int]]:
-    for start in range(0, len(ids), BLOCK):
-        yield ids[start : start + BLOCK]

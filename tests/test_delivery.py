@@ -8,7 +8,7 @@ from conftest import GALAXIES, IMAGES, announce
 from sqlmodel import select
 
 from digest.app import open_app
-from digest.delivery import deliver, prepare, preview
+from digest.delivery import deliver, due_ranges, prepare, preview
 from digest.errors import NotFound
 from digest.mail.compose import load
 from digest.mail.links import Links
@@ -65,6 +65,51 @@ def test_a_second_process_with_an_older_view_adds_nothing(app, ada, clock, monke
     monkeypatch.setattr(delivery, "plans", meanwhile)
     prepare(app)
     assert len(rows(app, Digest)) == len(rows(app, OutboxMessage)) == 1
+
+
+def crowd(app, clock, count=7):
+    """So many readers, the first of whom has waited least."""
+    people = [
+        Subscriber(
+            email=f"reader{n}@crowd.test",
+            email_key=f"reader{n}@crowd.test",
+            status="active",
+            topics=[["galaxy surveys", 1.0]],
+            created_at=clock(),
+            next_digest_at=clock() - timedelta(minutes=n // 2),
+        )
+        for n in range(count)
+    ]
+    with app.db.write() as session:
+        session.add_all(people)
+    return [person.id for person in people]
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_many_readers_come_in_blocks_and_each_once(app, clock, monkeypatch, named):
+    from digest import delivery
+
+    monkeypatch.setattr(delivery, "BLOCK", 2)
+    ids = crowd(app, clock)
+    day = announce(app, clock().date()) and clock().date()
+    assert prepare(app, day if named else None, dry_run=True) == (7, 0)
+    assert prepare(app, day if named else None) == (7, 0)
+    made = [digest.subscriber_id for digest in sorted(rows(app, Digest), key=lambda one: one.id)]
+    assert sorted(made) == ids
+    if not named:
+        assert set(made[:2]) <= set(ids[-3:])
+
+
+def test_several_workers_share_the_due_readers_out(app, clock):
+    ids = crowd(app, clock)
+    announce(app, clock().date())
+    ranges = due_ranges(app, 3)
+    assert sorted(key for some in ranges for key in some if key in ids) == ids
+    assert ids[-1] in ranges[0], "the longest waiting come first"
+    made = [prepare(app, among=some)[0] for some in ranges]
+    assert sum(made) == 7 and all(made)
+    assert due_ranges(app, 3) == []
+    assert prepare(app, among=ids) == (0, 0)
 
 
 def test_the_paused_get_none(app, pia, clock):
