@@ -12,6 +12,7 @@ from sqlalchemy import (
     Index,
     MetaData,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.types import TypeDecorator
 from sqlmodel import Field, SQLModel
@@ -214,7 +215,8 @@ class Subscriber(SQLModel, table=True):
     `email_key` is the address in the form in which two spellings of it are equal.
     `topics` is [[text, weight], …], `categories` [[code, weight], …]. `send_at` is HH:MM in
     `timezone`. `revision` is raised with every change of profile or vote, so that a ranker trained
-    at an older one is known to be stale. `link_epoch` is raised to revoke every link mailed so far.
+    at an older one is known to be stale. `link_epoch` is raised to revoke the links mailed so far,
+    `view_epoch` to revoke those by which digests and the feed are read; leaving heeds neither.
     `seeds` are the papers liked as typed at the sign-up, until the address is confirmed.
     """
 
@@ -239,6 +241,7 @@ class Subscriber(SQLModel, table=True):
     created_at: datetime = _moment()
     confirmed_at: datetime | None = _moment(nullable=True)
     link_epoch: int = 0
+    view_epoch: int = 0
     seeds: str = ""
     # An id is never given twice: the links of someone erased must not open a newcomer's pages.
     __table_args__ = ({"sqlite_autoincrement": True},)
@@ -415,10 +418,10 @@ class PassedOver(SQLModel, table=True):
 class OutboxMessage(SQLModel, table=True):
     """A mail on its way. `status` is queued, sending, sent, deferred, failed, cancelled.
 
-    `kind` is digest, confirm or link (a fresh preferences link). `sending` is committed right
-    before DATA: a row found so after a crash is in doubt, is sent once more under the same
-    Message-ID, and `in_doubt` stays as the mark of it. The address is read from the subscriber
-    right before sending.
+    `kind` is one of digest.mail.outbox's. `sending` is committed right before DATA: a row found so
+    after a crash is in doubt, is sent once more under the same Message-ID, and `in_doubt` stays as
+    the mark of it. The address is read from the subscriber right before sending; `recipient` is set
+    where it is another: the one that a reader wants to move to, or has left.
     """
 
     __tablename__ = "outbox"
@@ -438,7 +441,16 @@ class OutboxMessage(SQLModel, table=True):
     created_at: datetime = _moment()
     sent_at: datetime | None = _moment(nullable=True)
     response: str = ""
-    __table_args__ = (Index("ix_outbox_status_due_at", "status", "priority", "due_at"),)
+    recipient: str | None = None
+    __table_args__ = (
+        Index("ix_outbox_status_due_at", "status", "priority", "due_at"),
+        Index(
+            "ix_outbox_recipient",
+            "recipient",
+            sqlite_where=text("recipient IS NOT NULL"),
+            postgresql_where=text("recipient IS NOT NULL"),
+        ),
+    )
 
 
 class Alert(SQLModel, table=True):
