@@ -1,4 +1,4 @@
-"""What a signed link opens: confirming, votes, preferences, leaving, a digest in the browser.
+"""What a signed link opens: votes, preferences, leaving, a digest in the browser.
 
 A GET shows a page with a button; only the POST behind the button acts, since mail scanners follow
 links, and some run a whole browser.
@@ -22,12 +22,13 @@ from digest.changes import (
     topics_text,
 )
 from digest.citations import parse_citations
-from digest.errors import InputError, NotFound
+from digest.errors import InputError
 from digest.mail import compose
 from digest.mail.links import Links, split_vote
 from digest.models import Digest, Paper, Pick, Subscriber
 from digest.seeds import Planted
-from digest.tokens import ExpiredToken, InvalidToken, Purpose, Token
+from digest.tokens import InvalidToken, Token
+from digest.web.bearing import bearer, holder, id_of, read_token
 from digest.web.pages import app_of, local_moment, page, text_of, zones
 
 
@@ -40,25 +41,6 @@ class Ballot:
     paper: Paper
     vote: str
     link: str
-
-
-def confirm_page(request: Request) -> Response:
-    _, person = _bearer(request, "confirm")
-    if person.status == "removed":
-        raise ExpiredToken
-    return page(request, "confirm", person=person, done=person.status != "pending", preferences="")
-
-
-def confirm(request: Request, form: FormData) -> Response:  # noqa: ARG001
-    app = app_of(request)
-    _, person = _bearer(request, "confirm")
-    try:
-        person = subscribers.confirm(app, _id(person))
-    except NotFound as error:
-        raise ExpiredToken from error
-    token = app.tokens.sign("preferences", _id(person), person.link_epoch, app.now())
-    first = local_moment(person.next_digest_at or app.now(), person.timezone)
-    return page(request, "confirm", person=person, done=True, preferences=token, first=first)
 
 
 def vote_page(request: Request) -> Response:
@@ -78,7 +60,7 @@ def vote(request: Request, form: FormData) -> Response:
 
 def _vote_link(request: Request) -> tuple[Token, int, str]:
     signed, position, wanted = split_vote(request.path_params["token"])
-    token, _ = _bearer(request, "vote", signed)
+    token, _ = bearer(request, "vote", signed)
     return token, position, wanted
 
 
@@ -118,18 +100,18 @@ def _pick(session: Session, token: Token, position: int) -> Pick:
 
 
 def preferences_page(request: Request) -> Response:
-    _, person = _bearer(request, "preferences")
+    _, person = bearer(request, "preferences")
     return _preferences(request, person)
 
 
 def preferences(request: Request, form: FormData) -> Response:
-    _, person = _bearer(request, "preferences")
+    _, person = bearer(request, "preferences")
     try:
-        said = _act(request, _id(person), form)
+        said = _act(request, id_of(person), form)
     except InputError as error:
         given = {name: text_of(form, name) for name in form}
         return _preferences(request, person, error=str(error), given=given)
-    return _preferences(request, _bearer(request, "preferences")[1], said=said)
+    return _preferences(request, bearer(request, "preferences")[1], said=said)
 
 
 def _act(request: Request, subscriber_id: int, form: FormData) -> str:
@@ -196,7 +178,7 @@ def _preferences(
 ) -> Response:
     app = app_of(request)
     with app.db.read() as session:
-        voted = feedback.votes(session, _id(person))
+        voted = feedback.votes(session, id_of(person))
     kept = {
         "topics": topics_text(person.topics),
         "categories": topics_text(person.categories),
@@ -219,28 +201,28 @@ def _preferences(
         said=said,
         error=error,
         next=local_moment(due, person.timezone) if due else "",
-        leave=app.tokens.sign("unsubscribe", _id(person), person.link_epoch, app.now()),
+        leave=app.tokens.sign("unsubscribe", id_of(person), person.link_epoch, app.now()),
         zones=zones(),
         frequencies=schedule.FREQUENCIES,
     )
 
 
 def unsubscribe_page(request: Request) -> Response:
-    token = _read(request, "unsubscribe")
-    person = _of(request, token)
+    token = read_token(request, "unsubscribe")
+    person = holder(request, token)
     gone = person is None or person.status == "removed"
     return page(request, "unsubscribe", person=person, gone=gone, link=request.path_params["token"])
 
 
 def unsubscribe(request: Request) -> Response:
-    _leave(request, _read(request, "unsubscribe"))
+    _leave(request, read_token(request, "unsubscribe"))
     return page(request, "unsubscribe", person=None, gone=True, link="")
 
 
 def one_click_page(request: Request) -> Response:
     """For mail programs that open the header's address in a browser: the page with the button."""
-    token, app = _read(request, "one-click"), app_of(request)
-    person = _of(request, token)
+    token, app = read_token(request, "one-click"), app_of(request)
+    person = holder(request, token)
     gone = person is None or person.status == "removed"
     link = app.tokens.sign("unsubscribe", token.subscriber_id, token.epoch, app.now())
     return page(request, "unsubscribe", person=person, gone=gone, link=link)
@@ -249,7 +231,7 @@ def one_click_page(request: Request) -> Response:
 def one_click(request: Request) -> Response:
     """RFC 8058: the mail provider's POST ends the subscription, whatever the body says."""
     try:
-        _leave(request, _read(request, "one-click"))
+        _leave(request, read_token(request, "one-click"))
     except InvalidToken:
         return PlainTextResponse("This link is not valid.\n", 404)
     return PlainTextResponse("Unsubscribed.\n")
@@ -257,7 +239,7 @@ def one_click(request: Request) -> Response:
 
 def _leave(request: Request, token: Token) -> None:
     """Leaving works whatever became of the other links, and twice."""
-    if _of(request, token) is not None:
+    if holder(request, token) is not None:
         subscribers.remove(app_of(request), token.subscriber_id)
 
 
@@ -265,7 +247,7 @@ def digest_page(request: Request) -> Response:
     """What a digest's mail shows, as a page: without the votes, preferences and unsubscribing that
     are its reader's alone, so that the link may be passed on."""
     app = app_of(request)
-    token, person = _bearer(request, "view")
+    token, person = bearer(request, "view")
     with app.db.read() as session:
         held = session.get(Digest, token.subject)
         if held is None or held.subscriber_id != token.subscriber_id:
@@ -275,33 +257,8 @@ def digest_page(request: Request) -> Response:
     return page(request, "digest", mail=mail)
 
 
-def _read(request: Request, purpose: Purpose, raw: str | None = None) -> Token:
-    app = app_of(request)
-    signed = raw if raw is not None else request.path_params["token"]
-    return app.tokens.read(purpose, signed, app.now())
-
-
-def _of(request: Request, token: Token) -> Subscriber | None:
-    with app_of(request).db.read() as session:
-        return session.get(Subscriber, token.subscriber_id)
-
-
-def _bearer(request: Request, purpose: Purpose, raw: str | None = None) -> tuple[Token, Subscriber]:
-    """Raises InvalidToken; ExpiredToken also where the links were revoked or the reader erased."""
-    token = _read(request, purpose, raw)
-    person = _of(request, token)
-    if person is None or person.link_epoch != token.epoch:
-        raise ExpiredToken
-    return token, person
-
-
 def _day(text: str) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError as error:
         raise InputError(f"{text!r} is not a day; expected one like 2026-12-01") from error
-
-
-def _id(person: Subscriber) -> int:
-    assert person.id is not None
-    return person.id

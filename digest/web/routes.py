@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 from digest.app import App
 from digest.errors import InputError, NotFound
 from digest.tokens import ExpiredToken, InvalidToken
-from digest.web import health, personal, public, reports
+from digest.web import health, joining, personal, public, reports
 from digest.web.guard import Guard
 from digest.web.pages import Site, form_page, page
 
@@ -26,8 +26,8 @@ ROUTES = [
     Route("/papers/{id:path}", public.paper),
     Route("/subscribe", form_page(public.subscribe), methods=["POST"]),
     Route("/link", form_page(public.link), methods=["POST"]),
-    Route("/confirm/{token}", personal.confirm_page),
-    Route("/confirm/{token}", form_page(personal.confirm), methods=["POST"]),
+    Route("/confirm/{token}", joining.confirm_page),
+    Route("/confirm/{token}", form_page(joining.confirm), methods=["POST"]),
     Route("/preferences/{token}", personal.preferences_page),
     Route("/preferences/{token}", form_page(personal.preferences), methods=["POST"]),
     Route("/vote/{token}", personal.vote_page),

@@ -1,0 +1,34 @@
+"""Whose link a page was opened with."""
+
+from starlette.requests import Request
+
+from digest.models import Subscriber
+from digest.tokens import ExpiredToken, Purpose, Token
+from digest.web.pages import app_of
+
+
+def read_token(request: Request, purpose: Purpose, raw: str | None = None) -> Token:
+    """The token in the path, or `raw`. Raises InvalidToken."""
+    app = app_of(request)
+    signed = raw if raw is not None else request.path_params["token"]
+    return app.tokens.read(purpose, signed, app.now())
+
+
+def holder(request: Request, token: Token) -> Subscriber | None:
+    """Whom the token names, though the link be revoked; None where the reader was erased."""
+    with app_of(request).db.read() as session:
+        return session.get(Subscriber, token.subscriber_id)
+
+
+def bearer(request: Request, purpose: Purpose, raw: str | None = None) -> tuple[Token, Subscriber]:
+    """Raises InvalidToken; ExpiredToken also where the links were revoked or the reader erased."""
+    token = read_token(request, purpose, raw)
+    person = holder(request, token)
+    if person is None or person.link_epoch != token.epoch:
+        raise ExpiredToken
+    return token, person
+
+
+def id_of(person: Subscriber) -> int:
+    assert person.id is not None
+    return person.id
