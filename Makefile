@@ -29,7 +29,7 @@ format: .venv ## mend the style where that can be done alone
 LOCK = uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --upgrade
 
 lock: ## newest dependencies into both locks (needs uv)
-	$(LOCK) pyproject.toml -o requirements.lock
-	$(LOCK) pyproject.toml --extra dev -c requirements.lock -o requirements-dev.lock
+	$(LOCK) pyproject.toml --extra postgres -o requirements.lock
+	$(LOCK) pyproject.toml --extra postgres --extra dev -c requirements.lock -o requirements-dev.lock
 
 .PHONY: help demo test lint format lock

@@ -5,12 +5,14 @@ import os
 import shutil
 import socket
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from pathlib import Path
 
+import postgres
 import pytest
 import structlog
 from aiosmtpd.controller import Controller
@@ -18,9 +20,39 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 from web_door import Door, open_door
 
 from digest.app import App, open_app
-from digest.db import Db, sqlite_file, upgrade
+from digest.db import Db, upgrade
 from digest.models import Paper, Subscriber
 from digest.settings import Settings
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--database",
+        choices=("sqlite", "postgres", "both"),
+        default="both",
+        help="where the tests that keep something run",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers",
+        "sqlite: runs on SQLite alone, being about its file, or slow and of other things",
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test with an `app` or a `database` of its own runs on each of the databases."""
+    names = metafunc.fixturenames
+    asked = "app" in names or ("database" in names and "settings" not in names)
+    chosen = metafunc.config.getoption("database")
+    if metafunc.definition.get_closest_marker("sqlite"):
+        chosen = "sqlite" if chosen != "postgres" else None
+    if asked and chosen is None:
+        metafunc.parametrize("database", [], indirect=True)
+    elif asked:
+        kinds = ["sqlite", "postgres"] if chosen == "both" else [chosen]
+        metafunc.parametrize("database", kinds, indirect=True)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -94,21 +126,6 @@ def mailbox() -> Iterator[Mailbox]:
     controller.stop()
 
 
-@pytest.fixture
-def settings(tmp_path: Path, mailbox: Mailbox) -> Settings:
-    return Settings.model_validate(
-        {
-            "database": {"url": f"sqlite:///{tmp_path}/digest.db"},
-            "web": {"secret": "s" * 40, "base_url": "http://digest.test"},
-            "smtp": {"host": "127.0.0.1", "port": mailbox.port, "connections": 2, "timeout": 5},
-            "mail": {
-                "sender": "Paper Digest <digest@digest.test>",
-                "postal_address": "1 Library Lane, Bookham",
-            },
-        }
-    )
-
-
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database with its schema, made once: each test starts from a copy."""
@@ -119,11 +136,47 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[postgres.Server]:
+    with ExitStack() as stack:
+        try:
+            server = stack.enter_context(postgres.serving())
+        except postgres.Unavailable as why:
+            pytest.skip(str(why))
+        yield server
+
+
 @pytest.fixture
-def app(settings: Settings, clock: Clock, empty_database: Path) -> Iterator[App]:
-    file = sqlite_file(settings.database.url)
-    assert file is not None
-    shutil.copy(empty_database, file)
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The address of a fresh database with its schema, on SQLite or on PostgreSQL."""
+    if getattr(request, "param", "sqlite") == "sqlite":
+        file = tmp_path / "digest.db"
+        shutil.copy(request.getfixturevalue("empty_database"), file)
+        yield f"sqlite:///{file}"
+        return
+    server = request.getfixturevalue("postgres_server")
+    url = server.new()
+    yield url
+    server.drop(url)
+
+
+@pytest.fixture
+def settings(database: str, mailbox: Mailbox) -> Settings:
+    return Settings.model_validate(
+        {
+            "database": {"url": database},
+            "web": {"secret": "s" * 40, "base_url": "http://digest.test"},
+            "smtp": {"host": "127.0.0.1", "port": mailbox.port, "connections": 2, "timeout": 5},
+            "mail": {
+                "sender": "Paper Digest <digest@digest.test>",
+                "postal_address": "1 Library Lane, Bookham",
+            },
+        }
+    )
+
+
+@pytest.fixture
+def app(settings: Settings, clock: Clock) -> Iterator[App]:
     with open_app(settings, clock) as opened:
         yield opened
 

