@@ -18,6 +18,7 @@ Purpose = Literal[
     "unsubscribe",
     "one-click",
     "sensitive",
+    "address",
     "feed",
     "bounces",
 ]
@@ -30,6 +31,7 @@ LIFETIME: dict[Purpose, timedelta | None] = {
     "unsubscribe": timedelta(days=730),
     "one-click": timedelta(days=730),
     "sensitive": timedelta(hours=1),
+    "address": timedelta(hours=48),
     "feed": None,
     "bounces": None,
 }
@@ -37,8 +39,9 @@ LIFETIME: dict[Purpose, timedelta | None] = {
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """What a valid token says. `subject` is a digest's id, or 0; `epoch` must still be the
-    subscriber's `link_epoch`, else the link was revoked."""
+    """What a valid token says. `subject` is the id of a digest (view, vote) or of the mail it came
+    by (address), or 0; `epoch` must still be the subscriber's `link_epoch` (view and feed:
+    `view_epoch`), else the link was revoked."""
 
     purpose: Purpose
     subscriber_id: int

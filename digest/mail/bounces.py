@@ -138,6 +138,9 @@ def _moment(said: datetime | None, now: datetime) -> datetime:
 
 
 def _consequence(app: App, session: Session, person: Subscriber, bounce: Bounce) -> Became:
+    address = _went_to(session, bounce)
+    if address is not None and address.casefold() != person.email_key:
+        return _of_another_address(app, session, address, bounce)
     match bounce.kind:
         case "policy":
             return "warned"
@@ -151,6 +154,23 @@ def _consequence(app: App, session: Session, person: Subscriber, bounce: Bounce)
             return "unsubscribed"
     detail = f"{bounce.status} {bounce.detail}".strip()
     suppress(app, session, person.email_key, person.email, "bounce", detail)
+    return "suppressed"
+
+
+def _went_to(session: Session, bounce: Bounce) -> str | None:
+    """The address that the mail went to, where it was not the reader's own."""
+    mail = select(OutboxMessage.recipient).where(OutboxMessage.id == bounce.message_id)
+    return session.exec(mail).first()
+
+
+def _of_another_address(app: App, session: Session, address: str, bounce: Bounce) -> Became:
+    """An address that the reader wants to move to, or has left, says nothing of the reader's own;
+    and the mail that came back says nothing of later ones."""
+    bounce.settled = True
+    if bounce.kind in ("policy", "soft"):
+        return "counted"
+    reason: Literal["bounce", "complaint"] = "bounce" if bounce.kind == "hard" else "complaint"
+    suppress(app, session, address.casefold(), address, reason, bounce.detail)
     return "suppressed"
 
 

@@ -26,7 +26,13 @@ def compose(
     links: Links,
 ) -> DigestMail:
     """The mail of a digest, saved or not; `picks` are in their order, `cards` by paper id."""
-    bearer = Bearer(subscriber.id or 0, subscriber.link_epoch, digest.created_at, digest.id or 0)
+    bearer = Bearer(
+        subscriber.id or 0,
+        subscriber.link_epoch,
+        digest.created_at,
+        digest.id or 0,
+        subscriber.view_epoch,
+    )
     vote = links.votes(bearer)
     return DigestMail(
         service=service(settings),

@@ -14,11 +14,19 @@ from digest.models import Digest, Subscriber, Suppression
 from digest.tokens import Tokens
 
 # A subscriber of which status may get which mail.
-WELCOME = {"digest": ("active",), "confirm": ("pending",), "link": ("active", "paused")}
+_RUNNING = ("active", "paused")
+WELCOME = {
+    "digest": ("active",),
+    "confirm": ("pending",),
+    "link": _RUNNING,
+    "sensitive": (*_RUNNING, "removed"),
+    "address": _RUNNING,
+    "moved": _RUNNING,
+}
 # The suppression that does not stop it: who was erased may sign up anew.
-HARMLESS = {"confirm": "erased"}
+HARMLESS = {"confirm": "erased", "address": "erased"}
 
-_READER = ("id", "email", "email_key", "name", "status", "link_epoch")
+_READER = ("id", "email", "email_key", "name", "status", "link_epoch", "view_epoch")
 _DIGEST = tuple(Digest.model_fields)
 
 
@@ -51,12 +59,16 @@ def read(
     picks = picks_of(session, list(digests))
     for key, digest in digests.items():
         editions.read(session, digest.day, papers_of(picks.get(key, ())))
-    hashes = {key: tokens.address_hashes(reader.email_key) for key, reader in readers.items()}
+    hashes = {
+        message.id: tokens.address_hashes((message.recipient or reader.email).casefold())
+        for message in messages
+        if (reader := readers.get(message.subscriber_id)) is not None
+    }
     reasons = _suppressions(session, [one for several in hashes.values() for one in several])
     drafts: list[Draft | Unwanted] = []
     for message in messages:
         reader = readers.get(message.subscriber_id)
-        keys = hashes.get(message.subscriber_id, [])
+        keys = hashes.get(message.id, [])
         unwanted = _unwanted(message, reader, [reasons[key] for key in keys if key in reasons])
         if unwanted is not None:
             drafts.append(unwanted)
@@ -75,7 +87,7 @@ def _unwanted(message: Waiting, reader: Any, suppressions: Sequence[str]) -> Unw
         return Unwanted(message, "cancelled", f"the subscriber is {status}")
     if against := [reason for reason in suppressions if reason != HARMLESS.get(message.kind)]:
         return Unwanted(message, "cancelled", f"the address is suppressed: {against[0]}")
-    if mail_address(reader.email) is None:
+    if mail_address(message.recipient or reader.email) is None:
         why = "the address has characters that mail servers do not take"
         return Unwanted(message, "failed", why)
     return None

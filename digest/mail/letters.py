@@ -54,6 +54,62 @@ def render_link(
     )
 
 
+def render_sensitive(
+    env: jinja2.Environment,
+    *,
+    service: str,
+    postal_address: str,
+    my_data_url: str,
+    lifetime: timedelta,
+) -> Rendered:
+    """The link to what a forwarded mail must not give: one's data, another address, the end."""
+    return _letter(
+        env,
+        "sensitive",
+        f"Your data at {service}",
+        "It opens your data, a change of address, and the way to be erased.",
+        service=service,
+        postal_address=postal_address,
+        my_data_url=my_data_url,
+        minutes=round(lifetime / timedelta(minutes=1)),
+    )
+
+
+def render_address(
+    env: jinja2.Environment,
+    *,
+    service: str,
+    postal_address: str,
+    address_url: str,
+    lifetime: timedelta,
+) -> Rendered:
+    """Asks the new address of a reader whether it is right. Nothing in it was written by who asked
+    for it."""
+    return _letter(
+        env,
+        "address",
+        f"Please confirm your new address for {service}",
+        "One tap, and the digests come here.",
+        service=service,
+        postal_address=postal_address,
+        address_url=address_url,
+        hours=round(lifetime / timedelta(hours=1)),
+    )
+
+
+def render_moved(env: jinja2.Environment, *, service: str, postal_address: str) -> Rendered:
+    """Tells the address that was left. It does not name the new one, for whoever reads the old one
+    now may be somebody else."""
+    return _letter(
+        env,
+        "moved",
+        f"Your digests from {service} go elsewhere now",
+        "The address of a subscription was changed.",
+        service=service,
+        postal_address=postal_address,
+    )
+
+
 def render_test(env: jinja2.Environment, *, service: str, postal_address: str) -> Rendered:
     return _letter(
         env,

@@ -1,7 +1,7 @@
 """The links that mails carry, and how a vote link says which pick and which way."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
@@ -18,13 +18,14 @@ class Bearer:
     """Whose links they are, since when, and of which digest.
 
     `since` is the moment the mail was made, not the one it is sent: made again, a mail has the
-    same links.
+    same links. `view_epoch` is that of the links that only show.
     """
 
     subscriber_id: int
     epoch: int
     since: datetime
     digest_id: int = 0
+    view_epoch: int = 0
 
 
 class Links:
@@ -40,7 +41,11 @@ class Links:
         return lambda position, vote: f"{stem}.{position}{_LETTER[vote]}"
 
     def view(self, bearer: Bearer) -> str:
-        return self._url("digests", "view", bearer, bearer.digest_id)
+        shown = replace(bearer, epoch=bearer.view_epoch)
+        return self._url("digests", "view", shown, bearer.digest_id)
+
+    def feed(self, bearer: Bearer) -> str:
+        return self._url("feed", "feed", replace(bearer, epoch=bearer.view_epoch)) + ".xml"
 
     def preferences(self, bearer: Bearer) -> str:
         return self._url("preferences", "preferences", bearer)
@@ -53,6 +58,14 @@ class Links:
 
     def confirm(self, bearer: Bearer) -> str:
         return self._url("confirm", "confirm", bearer)
+
+    def my_data(self, bearer: Bearer) -> str:
+        """What takes a fresh link: one's data, a change of address, being erased."""
+        return self._url("my-data", "sensitive", bearer)
+
+    def address(self, bearer: Bearer, message_id: int) -> str:
+        """Confirms the address that the mail of this id goes to."""
+        return self._url("address", "address", bearer, message_id)
 
     def _url(self, path: str, purpose: Purpose, bearer: Bearer, subject: int = 0) -> str:
         token = self._tokens.sign(

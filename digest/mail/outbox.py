@@ -19,9 +19,11 @@ from digest.mail.smtp import Connection
 from digest.mail.writer import Writer
 from digest.models import OutboxMessage
 
-Kind = Literal["digest", "confirm", "link"]
+# The fresh links: `link` to the preferences, `sensitive` to one's data. A change of address is
+# confirmed by `address`, and told by `moved` to the one that was left.
+Kind = Literal["digest", "confirm", "link", "sensitive", "address", "moved"]
 
-PRIORITY: dict[Kind, int] = {"confirm": 0, "link": 0, "digest": 5}
+URGENT, ROUTINE = 0, 5
 POLL = 0.2  # seconds between looks at whether another process has finished
 
 
@@ -43,14 +45,17 @@ def enqueue(
     subscriber_id: int,
     now: datetime,
     digest_id: int | None = None,
+    recipient: str | None = None,
 ) -> None:
-    """Puts a mail into the outbox, to be sent as soon as may be."""
+    """Puts a mail into the outbox, to be sent as soon as may be; `recipient` where it does not go
+    to the reader's own address. A letter goes before all digests."""
     session.add(
         OutboxMessage(
             kind=kind,
             subscriber_id=subscriber_id,
             digest_id=digest_id,
-            priority=PRIORITY[kind],
+            priority=ROUTINE if kind == "digest" else URGENT,
+            recipient=recipient,
             due_at=now,
             created_at=now,
         )

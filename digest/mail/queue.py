@@ -33,6 +33,7 @@ class Waiting(NamedTuple):
     created_at: datetime
     tries: int
     in_doubt: bool
+    recipient: str | None = None
 
 
 class Seen(NamedTuple):

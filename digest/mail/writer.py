@@ -50,7 +50,7 @@ class Writer:
     def make(self, draft: Draft, editions: Editions) -> Ready:
         """The message of a draft; the same bytes for the same rows."""
         message, reader = draft.message, draft.reader
-        recipient = mail_address(reader.email)
+        recipient = mail_address(message.recipient or reader.email)
         assert recipient is not None
         mark = self.app.tokens.mark(message.subscriber_id, message.id)
         bearer = Bearer(message.subscriber_id, reader.link_epoch, message.created_at)
@@ -58,7 +58,7 @@ class Writer:
             self._rendered(draft, bearer, editions),
             kind=message.kind,
             # A name that came with an unconfirmed request may be anything.
-            to=("" if message.kind == "confirm" else reader.name, recipient),
+            to=("" if message.kind in ("confirm", "address") else reader.name, recipient),
             at=message.created_at,
             number=message.id,
             mark=mark,
@@ -131,6 +131,26 @@ class Writer:
                 preferences_url=self.links.preferences(bearer),
                 unsubscribe_url=self.links.unsubscribe(bearer),
                 lifetime=_lifetime("preferences"),
+            )
+        if message.kind == "sensitive":
+            return letters.render_sensitive(
+                app.templates,
+                service=self.service,
+                postal_address=postal_address,
+                my_data_url=self.links.my_data(bearer),
+                lifetime=_lifetime("sensitive"),
+            )
+        if message.kind == "address":
+            return letters.render_address(
+                app.templates,
+                service=self.service,
+                postal_address=postal_address,
+                address_url=self.links.address(bearer, message.id),
+                lifetime=_lifetime("address"),
+            )
+        if message.kind == "moved":
+            return letters.render_moved(
+                app.templates, service=self.service, postal_address=postal_address
             )
         mail = compose(
             draft.reader,
