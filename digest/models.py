@@ -345,7 +345,7 @@ class Digest(SQLModel, table=True):
     news: list[Any] = _json(list)
     also: list[Any] = _json(list)
     created_at: datetime = _moment(index=True)
-    __table_args__ = (UniqueConstraint("subscriber_id", "day"),)
+    __table_args__ = (UniqueConstraint("subscriber_id", "day"), {"sqlite_autoincrement": True})
 
 
 class Pick(SQLModel, table=True):
@@ -450,7 +450,18 @@ class OutboxMessage(SQLModel, table=True):
             sqlite_where=text("recipient IS NOT NULL"),
             postgresql_where=text("recipient IS NOT NULL"),
         ),
+        {"sqlite_autoincrement": True},
     )
+
+
+class Hold(SQLModel, table=True):
+    """The one row, of id 1, that holds delivery after a restore until `resumed_from` is set: from
+    then on digests cover that day and later ones, since what was sent before is not known."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    since: datetime = _moment()
+    reason: str
+    resumed_from: date | None = None
 
 
 class Alert(SQLModel, table=True):
