@@ -333,7 +333,8 @@ class Digest(SQLModel, table=True):
     """One subscriber's digest of one listing day; (subscriber, day) is what makes it one.
 
     `news` are lines about papers the reader liked, as digest.mail.contents.Note has them;
-    `also` are those of followed authors' papers that there was no room for.
+    `also` are those of followed authors' papers that there was no room for. `welcome`: it came with
+    the reader's confirmation, and says so at its top.
     """
 
     __tablename__ = "digest"
@@ -344,6 +345,7 @@ class Digest(SQLModel, table=True):
     candidates: int
     news: list[Any] = _json(list)
     also: list[Any] = _json(list)
+    welcome: bool = False
     created_at: datetime = _moment(index=True)
     __table_args__ = (UniqueConstraint("subscriber_id", "day"), {"sqlite_autoincrement": True})
 

@@ -60,6 +60,7 @@ def compose(
         preferences_url=links.preferences(bearer),
         unsubscribe_url=links.unsubscribe(bearer),
         view_url=links.view(bearer),
+        welcome=digest.welcome,
     )
 
 

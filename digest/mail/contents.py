@@ -63,7 +63,7 @@ class Trend:
 class DigestMail:
     """All that a digest shows. `items` are best first, out of `candidates` papers that were
     announced from `since` to `day`; `why` says why the reader gets it; `also` are papers of authors
-    that the reader follows, for which there was no room."""
+    that the reader follows, for which there was no room; `welcome`: it is the reader's first."""
 
     service: str
     postal_address: str
@@ -78,3 +78,4 @@ class DigestMail:
     view_url: str
     news: tuple[Note, ...] = ()
     also: tuple[Note, ...] = ()
+    welcome: bool = False

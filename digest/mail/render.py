@@ -88,6 +88,9 @@ def encode_digest(env: jinja2.Environment, mail: DigestMail) -> Encoded:
     """The digest; with many papers the last ones are shortened, so that no client cuts it off."""
     own = [_own(env, item, number) for number, item in enumerate(mail.items, start=1)]
     html, text = _papers(env, mail, own)
+    if mail.welcome:
+        above = _welcome(env)
+        html, text = [above.html.fill({}), *html], [above.text.fill({}), *text]
     below = _below(env, mail)
     titles = [item.card.title for item in mail.items]
     topics = [item.topic for item in mail.items]
@@ -118,6 +121,7 @@ def public(mail: DigestMail) -> DigestMail:
         items=items,
         news=(),
         also=(),
+        welcome=False,
         why="",
         preferences_url="",
         unsubscribe_url="",
@@ -186,7 +190,7 @@ def _fits(frame: tuple[int, int], sizes: Iterable[tuple[int, int]]) -> bool:
 def _frame_bytes(env: jinja2.Environment, mail: DigestMail) -> tuple[int, int]:
     """The frame's are those of the mail with a reader's links, so that a page shows as much."""
     frame = _frame(env, mail.service, mail.postal_address, True)
-    below = _below(env, mail)
+    below = [*_below(env, mail), *([_welcome(env)] if mail.welcome else [])]
     wire = frame.html.size + FRAME_TEXT + sum(part.html.size + part.text.size for part in below)
     return frame.html_bytes + sum(part.html_bytes for part in below), wire
 
@@ -212,6 +216,12 @@ def _paper(
 ) -> _Part:
     shown = _shown(card, level, sentence) | {"voting": voting}
     return replace(_made(env, "paper", shown, level, pieces.slot), whole=level != "title")
+
+
+@lru_cache(maxsize=1)
+def _welcome(env: jinja2.Environment) -> _Part:
+    """What a first digest says before its papers."""
+    return _made(env, "welcome")
 
 
 def _below(env: jinja2.Environment, mail: DigestMail) -> list[_Part]:
