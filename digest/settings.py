@@ -1,8 +1,10 @@
 """Settings from a TOML file, overridden by DIGEST_SECTION__KEY from the environment."""
 
 import os
+import re
 import tomllib
 from email.utils import parseaddr
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -36,6 +38,27 @@ class Web(Section):
     base_url: str = "http://localhost:8000"
     secret: SecretStr = SecretStr("")
     previous_secrets: tuple[SecretStr, ...] = ()
+    status_token: SecretStr = SecretStr("")
+    trusted_proxies: tuple[str, ...] = ("127.0.0.1", "::1")
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for proxy in value:
+            try:
+                ip_network(proxy)
+            except ValueError as error:
+                raise ValueError(
+                    "expected addresses or networks, such as 10.0.0.2 or 10.0.0.0/8"
+                ) from error
+        return value
+
+    @field_validator("status_token")
+    @classmethod
+    def _unguessable(cls, value: SecretStr) -> SecretStr:
+        if 0 < len(value.get_secret_value()) < 16 or not value.get_secret_value().isascii():
+            raise ValueError("expected at least 16 characters, of ASCII alone")
+        return value
 
     @field_validator("base_url")
     @classmethod
@@ -82,6 +105,7 @@ class Mail(Section):
     dkim_key_file: Path | None = None
     bounce_address: str = ""
     alert_to: str = ""
+    letters_per_hour: int = Field(500, ge=1)
 
     @field_validator("sender", "reply_to", "bounce_address", "alert_to")
     @classmethod
@@ -162,6 +186,29 @@ class Challenger(Section):
     topics: bool | None = None
 
 
+class Alerts(Section):
+    webhook_url: SecretStr = SecretStr("")
+    finished_by: str = ""
+
+    @field_validator("webhook_url")
+    @classmethod
+    def _http(cls, value: SecretStr) -> SecretStr:
+        if value and not value.get_secret_value().startswith(("http://", "https://")):
+            raise ValueError("expected an address that begins with http:// or https://")
+        return value
+
+    @field_validator("finished_by")
+    @classmethod
+    def _hour(cls, value: str) -> str:
+        if value and not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", value):
+            raise ValueError("expected HH:MM in UTC, such as 12:00")
+        return value
+
+
+class Logs(Section):
+    format: Literal["plain", "json"] = "plain"
+
+
 class Engine(Section):
     kind: Literal["local", "postgres"] = "local"
 
@@ -186,6 +233,8 @@ class Settings(BaseSettings):
     feeds: Feeds = Feeds()
     ranking: Ranking = Ranking()
     challenger: Challenger = Challenger()
+    alerts: Alerts = Alerts()
+    logs: Logs = Logs()
     engine: Engine = Engine()
 
     @classmethod
@@ -241,7 +290,7 @@ def _problems(error: ValidationError, where: str) -> list[str]:
         message = problem["msg"].removeprefix("Value error, ")
         given = problem["input"]
         shown = f" (got {given!r})" if isinstance(given, int | float | str) else ""
-        if "secret" in name or "password" in name:
+        if any(word in name for word in ("secret", "password", "token", "webhook")):
             shown = ""
         lines.append(f"{place}: {name}: {message}{shown}")
     return lines

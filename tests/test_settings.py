@@ -63,6 +63,10 @@ def test_the_environment_overrides_single_settings(monkeypatch: pytest.MonkeyPat
             "bounces.imap_security",
             "unencrypted",
         ),
+        ('[web]\nstatus_token = "short"\n', "web.status_token", "16 characters"),
+        ('[web]\ntrusted_proxies = ["proxy"]\n', "web.trusted_proxies", "10.0.0.0/8"),
+        ('[alerts]\nwebhook_url = "hooks"\n', "alerts.webhook_url", "http://"),
+        ('[alerts]\nfinished_by = "noon"\n', "alerts.finished_by", "HH:MM"),
         ('[mail]\nsender = "nobody"\n', "mail.sender", "digest@example.org"),
         ('[mail]\ndkim_domain = "example.org"\n', "mail.dkim_selector", "all three or none"),
         ('[engine]\nkind = "postgres"\n', "engine.kind", "expected local"),
@@ -98,8 +102,11 @@ def test_a_wrong_value_of_the_environment_is_named_as_such(
 
 def test_no_secret_shows_in_an_error() -> None:
     with pytest.raises(SettingsError) as caught:
-        load(write('[web]\nsecret = "hunter2"\n'))
-    assert "hunter2" not in str(caught.value)
+        load(write('[web]\nsecret = "hunter2"\nstatus_token = "hunter3"\n'))
+    assert "hunter" not in str(caught.value)
+    with pytest.raises(SettingsError) as caught:
+        load(write('[alerts]\nwebhook_url = "hunter2"\n'))
+    assert "hunter" not in str(caught.value)
 
 
 def test_a_file_that_cannot_be_read_is_named() -> None:
