@@ -225,7 +225,7 @@ class Subscriber(SQLModel, table=True):
     email: str
     email_key: str = Field(unique=True)
     name: str = ""
-    status: str = "pending"
+    status: str = Field(default="pending", index=True)
     topics: list[Any] = _json(list)
     categories: list[Any] = _json(list)
     authors: list[str] = _json(list)
@@ -265,7 +265,7 @@ class Feedback(SQLModel, table=True):
     paper_id: int = Field(foreign_key="paper.id", primary_key=True, index=True)
     vote: int
     source: str
-    voted_at: datetime = _moment()
+    voted_at: datetime = _moment(index=True)
 
 
 class Suppression(SQLModel, table=True):
@@ -451,6 +451,12 @@ class OutboxMessage(SQLModel, table=True):
             "recipient",
             sqlite_where=text("recipient IS NOT NULL"),
             postgresql_where=text("recipient IS NOT NULL"),
+        ),
+        Index(
+            "ix_outbox_letters",
+            "created_at",
+            sqlite_where=text("digest_id IS NULL"),
+            postgresql_where=text("digest_id IS NULL"),
         ),
         {"sqlite_autoincrement": True},
     )
