@@ -5,6 +5,7 @@ DigestError
 ├── InputError         something a person gave is wrong (address, paper id, time zone, file)
 │   └── NotFound       it is well-formed, but there is no such thing
 ├── FeedError          a feed could not be fetched or is not a feed
+├── TooMany            more was asked for than is given in a while; try later
 ├── DatabaseError      the schema is too new, the file is locked, the disk is full
 └── MailError          the mail server refused us as a whole (login, TLS, sender)
 """
@@ -30,6 +31,14 @@ class FeedError(DigestError):
     """A feed could not be read. `retry_after` is in seconds where the server named a wait."""
 
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class TooMany(DigestError):
+    """`retry_after` is in seconds."""
+
+    def __init__(self, message: str, *, retry_after: int) -> None:
         super().__init__(message)
         self.retry_after = retry_after
 

@@ -4,10 +4,10 @@ from collections.abc import Iterable
 from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import func, update
+from sqlalchemy import update
 from sqlmodel import Session, col, select
 
-from digest import seeds
+from digest import bounds, seeds
 from digest.changes import Address, Changes, parse_address
 from digest.citations import Citations, parse_citations
 from digest.errors import InputError, NotFound
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from digest.app import App
 
 UNCONFIRMED_FOR = LIFETIME["confirm"] or timedelta(hours=48)
-# Whoever knows an address can ask us to write to it: how often we do is bounded.
-LETTERS_APART = timedelta(minutes=10)
-LETTERS_A_DAY = 3
 
 _SCHEDULE = {"frequency", "send_at", "timezone"}
 _TASTE = {"topics", "categories", "authors", "muted"}
@@ -77,11 +74,13 @@ def subscribe(app: "App", email: str, changes: Changes, liked: str = "") -> None
     is confirmed by mail.
 
     Says the same for every address, known or not. Someone subscribed already gets a link to the
-    preferences instead, and nothing is changed. Raises InputError for what is no address.
+    preferences instead, and nothing is changed. Raises InputError for what is no address, TooMany
+    where too many letters were asked for of late.
     """
     address, values, now = parse_address(email), changes.checked(), app.now()
     parse_citations(liked)
     with app.db.write() as session:
+        bounds.refuse_flood(session, app.settings.mail.letters_per_hour, now)
         if suppressed(app, session, address.key) not in (None, "erased"):
             return
         person = _by_key(session, address.key) or _new(address, now)
@@ -95,9 +94,11 @@ def subscribe(app: "App", email: str, changes: Changes, liked: str = "") -> None
 
 
 def request_link(app: "App", email: str) -> None:
-    """Mails a fresh link to the preferences; says the same for every address."""
+    """Mails a fresh link to the preferences; says the same for every address. Raises as
+    `subscribe` does."""
     address, now = parse_address(email), app.now()
     with app.db.write() as session:
+        bounds.refuse_flood(session, app.settings.mail.letters_per_hour, now)
         person = _by_key(session, address.key)
         if person is None or suppressed(app, session, address.key) is not None:
             return
@@ -106,34 +107,22 @@ def request_link(app: "App", email: str) -> None:
 
 
 def _write_to(session: Session, person: Subscriber, now: datetime) -> None:
-    recent = session.exec(
-        select(func.count(), func.max(OutboxMessage.created_at))
-        .select_from(OutboxMessage)
-        .where(
-            OutboxMessage.subscriber_id == person.id,
-            col(OutboxMessage.kind).in_(("confirm", "link")),
-            OutboxMessage.created_at > now - timedelta(days=1),
-        )
-    ).one()
-    letters, last = recent
-    if letters >= LETTERS_A_DAY or (last is not None and last > now - LETTERS_APART):
-        return
-    if person.status == "pending":
-        outbox.enqueue(session, "confirm", _id(person), now)
-    else:
-        outbox.enqueue(session, "link", _id(person), now)
+    if bounds.may_write_to(session, person.email_key, now):
+        kind: outbox.Kind = "confirm" if person.status == "pending" else "link"
+        outbox.enqueue(session, kind, _id(person), now)
 
 
 def confirm(app: "App", subscriber_id: int) -> Subscriber:
-    """Starts the subscription; once more does no harm. Raises NotFound where there is nothing to
-    confirm any more."""
+    """Starts the subscription, and makes a first digest due at once: see `delivery.welcome`. Once
+    more does no harm. Raises NotFound where there is nothing to confirm any more."""
     now = app.now()
     with app.db.write() as session:
         person = get(session, subscriber_id)
         if person.status == "removed":
             raise NotFound("this subscription has ended")
         if person.status == "pending":
-            _activate(person, now)
+            person.status, person.paused_until = "active", None
+            person.confirmed_at = person.next_digest_at = now
             _note_standing(session, person, now)
             for suppression in _erasures(app, session, person.email_key):
                 session.delete(suppression)
@@ -304,10 +293,15 @@ def find(session: Session, email: str) -> Subscriber:
 
 def get(session: Session, subscriber_id: int) -> Subscriber:
     """Raises NotFound where the subscriber was erased."""
-    person = session.get(Subscriber, subscriber_id)
+    person = by_id(session, subscriber_id)
     if person is None:
         raise NotFound("there is no such subscriber any more")
     return person
+
+
+def by_id(session: Session, subscriber_id: int) -> Subscriber | None:
+    """None where the subscriber was erased."""
+    return session.get(Subscriber, subscriber_id)
 
 
 def listing(session: Session, status: str | None = None) -> list[Subscriber]:

@@ -1,0 +1,54 @@
+"""How often we write because somebody typed an address: who asks need not be whose it is."""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, or_
+from sqlmodel import Session, col, func, select
+
+from digest.errors import TooMany
+from digest.models import OutboxMessage, Subscriber
+
+LETTERS_APART = timedelta(minutes=10)
+LETTERS_A_DAY = 3
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+
+
+def refuse_flood(session: Session, per_hour: int, now: datetime) -> None:
+    """Raises TooMany, for known and unknown addresses alike, where as many letters as may go out
+    in an hour have gone."""
+    lately = session.exec(select(func.count()).where(*_letters(now - HOUR))).one()
+    if lately >= per_hour:
+        raise TooMany(
+            "Very many mails were asked for within the last hour, so none is sent now:"
+            " please try again in an hour.",
+            retry_after=int(HOUR.total_seconds()),
+        )
+
+
+def may_write_to(session: Session, email_key: str, now: datetime) -> bool:
+    """Whether another letter may go to the mailbox: few a day, and none shortly after another.
+    Addresses that differ in what follows a + are one mailbox."""
+    count, last = session.exec(
+        select(func.count(), func.max(OutboxMessage.created_at))
+        .select_from(OutboxMessage)
+        .join(Subscriber, col(Subscriber.id) == col(OutboxMessage.subscriber_id))
+        .where(*_letters(now - DAY), _same_mailbox(email_key))
+    ).one()
+    return count < LETTERS_A_DAY and (last is None or last <= now - LETTERS_APART)
+
+
+def _letters(since: datetime) -> list[ColumnElement[bool]]:
+    """All mails but digests; as the index on them has it."""
+    return [col(OutboxMessage.digest_id).is_(None), col(OutboxMessage.created_at) > since]
+
+
+def _same_mailbox(email_key: str) -> ColumnElement[bool]:
+    local, _, domain = email_key.rpartition("@")
+    box = local.partition("+")[0] or local
+    tagged = col(Subscriber.email_key)
+    return or_(
+        tagged == f"{box}@{domain}",
+        tagged == email_key,
+        tagged.startswith(f"{box}+", autoescape=True)
+        & tagged.endswith(f"@{domain}", autoescape=True),
+    )
