@@ -12,19 +12,25 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlmodel import Session, SQLModel
 
 from digest.errors import DatabaseError, SettingsError
+
+DRIVER = "pip install 'paper-digest[postgres]'"
+# A server lets go of the locks of a process that hangs in the middle of a transaction, in ms.
+PATIENCE = 300_000
 
 
 class Db:
     """One database: `read()` and `write()` give sessions, `write()` commits at its end.
 
-    On SQLite a write session takes the write lock at its beginning, so that two writers wait
-    for each other and never meet a deadlock in the middle.
+    A read session sees one state from its first question on. On SQLite a write session takes the
+    write lock at its beginning, so that two writers wait for each other and never meet a deadlock
+    in the middle. On a server, writers run side by side: what two of them must not do at once is
+    kept by a unique key, by a conditional update, or by `alone`.
     """
 
     def __init__(self, url: str) -> None:
@@ -41,16 +47,20 @@ class Db:
         try:
             self.engine = _engine(url)
         except ImportError as error:
+            how = f": {DRIVER}" if self.url.get_backend_name() == "postgresql" else ""
             raise SettingsError(
-                f"database.url: such a database needs {error.name}, which is not installed"
+                f"database.url: such a database needs {error.name}, which is not installed{how}"
             ) from error
         self._writing = self.engine.execution_options(immediate=True)
+        self._reading = self.engine
+        if self.engine.dialect.name == "postgresql":
+            self._reading = self.engine.execution_options(isolation_level="REPEATABLE READ")
 
     @contextmanager
     def read(self) -> Iterator[Session]:
         with (
             self._in_words(),
-            Session(self.engine, expire_on_commit=False, autoflush=False) as session,
+            Session(self._reading, expire_on_commit=False, autoflush=False) as session,
         ):
             yield session
 
@@ -79,7 +89,8 @@ class Db:
     def _in_words(self) -> Iterator[None]:
         try:
             yield
-        except OperationalError as error:  # locked, full, read-only, or a server that is away
+        # Locked, full, read-only, or a server that is away.
+        except (OperationalError, InterfaceError) as error:
             place = self.url.render_as_string()
             raise DatabaseError(f"the database {place} cannot be used: {error.orig}") from error
 
@@ -115,7 +126,10 @@ def sqlite_file(url: str) -> Path | None:
 
 def _engine(url: str) -> Engine:
     if make_url(url).get_backend_name() != "sqlite":
-        return create_engine(url, pool_pre_ping=True, hide_parameters=True)
+        engine = create_engine(url, pool_pre_ping=True, hide_parameters=True)
+        if engine.dialect.name == "postgresql":
+            event.listen(engine, "connect", _patience)
+        return engine
     # Without their parameters, for errors land in logs and addresses must not.
     engine = create_engine(
         url, hide_parameters=True, connect_args={"timeout": 30, "check_same_thread": False}
@@ -135,6 +149,20 @@ def _engine(url: str) -> Engine:
     return engine
 
 
+def _patience(raw: Any, _record: Any) -> None:
+    with raw.cursor() as cursor:
+        cursor.execute(f"SET idle_in_transaction_session_timeout = {PATIENCE}")
+    raw.commit()
+
+
+def alone(session: Session, name: str) -> None:
+    """Until the transaction ends, no other passes here with the same `name`."""
+    if session.get_bind().dialect.name == "postgresql":  # SQLite has one writer anyhow
+        session.connection().execute(
+            text("SELECT pg_advisory_xact_lock(hashtext(:name))"), {"name": f"digest {name}"}
+        )
+
+
 def _alembic(db: Db) -> Config:
     config = Config()
     config.set_main_option("script_location", str(importlib.resources.files("digest.migrations")))
@@ -142,10 +170,12 @@ def _alembic(db: Db) -> Config:
     return config
 
 
-def upgrade(db: Db) -> None:
-    """Brings the schema up to this version's. Raises DatabaseError where it is newer."""
+def upgrade(db: Db, to: str = "head") -> None:
+    """Brings the schema up to this version's; processes that start together wait for the first.
+    Raises DatabaseError where it is newer."""
     try:
-        command.upgrade(_alembic(db), "head")
+        if to != "head" or not schema_is_current(db):
+            command.upgrade(_alembic(db), to)
     except CommandError as error:
         raise DatabaseError(
             f"the database at {db.url.render_as_string()} was written by a newer version of"
@@ -159,6 +189,12 @@ def schema_is_current(db: Db) -> bool:
     with db.engine.connect() as connection:
         current = MigrationContext.configure(connection).get_current_revision()
     return current == ScriptDirectory.from_config(_alembic(db)).get_current_head()
+
+
+def knows_revision(revision: str) -> bool:
+    """Whether this version can bring a schema of that revision up to its own."""
+    scripts = ScriptDirectory(str(importlib.resources.files("digest.migrations")))
+    return revision in {script.revision for script in scripts.walk_revisions()}
 
 
 def insert_new(

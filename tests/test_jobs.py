@@ -73,6 +73,7 @@ def test_a_job_that_fails_does_not_stop_the_others(app, monkeypatch):
         assert eventually(lambda: done == [app])
 
 
+@pytest.mark.sqlite
 def test_a_second_service_on_one_file_refuses_to_start(app):
     with app.db.exclusive("scheduler"), pytest.raises(DatabaseError, match="another process"):
         service.scheduler(app)

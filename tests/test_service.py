@@ -100,6 +100,7 @@ def test_a_signal_in_mid_delivery_leaves_nothing_in_doubt(app, slow, clock, tmp_
     assert "event=stopped" in log.read_text()
 
 
+@pytest.mark.sqlite
 def test_a_second_run_on_one_file_refuses_to_start(app, slow, tmp_path):
     first = start(app, "run", slow.port, tmp_path / "first")
     try:

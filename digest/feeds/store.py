@@ -11,6 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session
 
 from digest import news, ties
+from digest.db import alone
 from digest.merging import absorb
 from digest.models import metadata
 from digest.papers import KINDS, Entry, Listing, best_key, merge
@@ -79,6 +80,7 @@ def store(
 
     Votes are kept as the count of `votes_day`, else of `now`'s day in UTC.
     """
+    alone(session, "papers")  # what makes two records one paper is no unique key
     known = _known(session, listing.entries)
     aliased = set(known.named)
     for entry in listing.entries:
