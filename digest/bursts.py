@@ -15,6 +15,7 @@ from sqlalchemy import delete
 from sqlmodel import Session, col, select
 
 from digest import feedback
+from digest.errors import NotFound
 from digest.models import Feedback, MailVote, Pick, Subscriber
 
 WINDOW = timedelta(seconds=10)
@@ -44,6 +45,17 @@ def is_burst(casts: Sequence[Cast]) -> bool:
         if one.paper_id == other.paper_id and one.vote * other.vote < 0
     ]
     return len({paper for paper, _ in torn}) > 1 or any(apart <= SWIFT for _, apart in torn)
+
+
+def vote_on(
+    session: Session, subscriber_id: int, digest_id: int, position: int, vote: str, now: datetime
+) -> bool:
+    """What `record` does, for the pick at this position of the reader's digest. Raises NotFound
+    where it has none there."""
+    pick = session.get(Pick, (digest_id, position))
+    if pick is None or pick.subscriber_id != subscriber_id:
+        raise NotFound("this digest has no such paper")
+    return record(session, pick, vote, now)
 
 
 def record(session: Session, pick: Pick, vote: str, now: datetime) -> bool:

@@ -5,10 +5,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col, func, select
 
 from digest.errors import InputError, NotFound
-from digest.models import Feedback, Paper, PaperAlias, Subscriber
+from digest.models import Feedback, Paper, PaperAlias, Pick, Subscriber
 from digest.papers import parse_paper_id
 
 VOTES = {"up": 1, "down": -1, "none": 0}
@@ -19,11 +19,21 @@ _BUNDLE = 500
 
 @dataclass(frozen=True, slots=True)
 class Voted:
-    """A paper a reader voted on; `vote` is up or down."""
+    """A paper a reader voted on; `vote` is up or down, `source` the door it came by."""
 
     paper: Paper
     vote: str
     voted_at: datetime
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ballot:
+    """A pick of a digest, and the reader's last word on it."""
+
+    position: int
+    paper: Paper
+    vote: str
 
 
 def record(
@@ -80,15 +90,48 @@ def check(vote: str) -> None:
         raise InputError(f"{vote!r} is not a vote; expected up, down or none")
 
 
-def votes(session: Session, subscriber_id: int) -> list[Voted]:
+def votes(
+    session: Session, subscriber_id: int, *, skip: int = 0, limit: int | None = None
+) -> list[Voted]:
     """The votes that stand, newest first."""
     rows = session.exec(
         select(Paper, Feedback)
         .join(Feedback, col(Feedback.paper_id) == col(Paper.id))
         .where(Feedback.subscriber_id == subscriber_id, Feedback.vote != 0)
         .order_by(col(Feedback.voted_at).desc(), col(Paper.id))
+        .offset(skip)
+        .limit(limit)
     )
-    return [Voted(paper, WORDS[held.vote], held.voted_at) for paper, held in rows]
+    return [Voted(paper, WORDS[held.vote], held.voted_at, held.source) for paper, held in rows]
+
+
+def count_votes(session: Session, subscriber_id: int) -> dict[str, int]:
+    """How many votes stand, `up` and `down`."""
+    rows = session.exec(
+        select(Feedback.vote, func.count())
+        .where(Feedback.subscriber_id == subscriber_id, Feedback.vote != 0)
+        .group_by(col(Feedback.vote))
+    )
+    return {"up": 0, "down": 0} | {WORDS[vote]: count for vote, count in rows}
+
+
+def ballots(session: Session, subscriber_id: int, digest_id: int) -> list[Ballot]:
+    """The picks of a reader's digest, in their order. Raises NotFound where the digest is not
+    the reader's, or is gone."""
+    rows = session.exec(
+        select(Pick.position, Paper, Feedback.vote)
+        .join(Paper, col(Paper.id) == col(Pick.paper_id))
+        .outerjoin(
+            Feedback,
+            (col(Feedback.paper_id) == col(Pick.paper_id))
+            & (col(Feedback.subscriber_id) == col(Pick.subscriber_id)),
+        )
+        .where(Pick.digest_id == digest_id, Pick.subscriber_id == subscriber_id)
+        .order_by(col(Pick.position))
+    ).all()
+    if not rows:
+        raise NotFound("there is no such digest")
+    return [Ballot(position, paper, WORDS[vote or 0]) for position, paper, vote in rows]
 
 
 def training_set(

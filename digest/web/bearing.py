@@ -2,9 +2,12 @@
 
 from starlette.requests import Request
 
+from digest import subscribers
 from digest.models import Subscriber
 from digest.tokens import ExpiredToken, Purpose, Token
 from digest.web.pages import app_of
+
+SHOWING: tuple[Purpose, ...] = ("view", "feed")  # these links only show, and are revoked alone
 
 
 def read_token(request: Request, purpose: Purpose, raw: str | None = None) -> Token:
@@ -17,14 +20,16 @@ def read_token(request: Request, purpose: Purpose, raw: str | None = None) -> To
 def holder(request: Request, token: Token) -> Subscriber | None:
     """Whom the token names, though the link be revoked; None where the reader was erased."""
     with app_of(request).db.read() as session:
-        return session.get(Subscriber, token.subscriber_id)
+        return subscribers.by_id(session, token.subscriber_id)
 
 
 def bearer(request: Request, purpose: Purpose, raw: str | None = None) -> tuple[Token, Subscriber]:
     """Raises InvalidToken; ExpiredToken also where the links were revoked or the reader erased."""
     token = read_token(request, purpose, raw)
     person = holder(request, token)
-    if person is None or person.link_epoch != token.epoch:
+    if person is None:
+        raise ExpiredToken
+    if token.epoch != (person.view_epoch if purpose in SHOWING else person.link_epoch):
         raise ExpiredToken
     return token, person
 

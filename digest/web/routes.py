@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 from digest.app import App
 from digest.errors import InputError, NotFound
 from digest.tokens import ExpiredToken, InvalidToken
-from digest.web import health, joining, personal, public, reports
+from digest.web import health, joining, leaving, preferences, public, reading, reports, votes
 from digest.web.guard import Guard
 from digest.web.pages import Site, form_page, page
 
@@ -28,15 +28,16 @@ ROUTES = [
     Route("/link", form_page(public.link), methods=["POST"]),
     Route("/confirm/{token}", joining.confirm_page),
     Route("/confirm/{token}", form_page(joining.confirm), methods=["POST"]),
-    Route("/preferences/{token}", personal.preferences_page),
-    Route("/preferences/{token}", form_page(personal.preferences), methods=["POST"]),
-    Route("/vote/{token}", personal.vote_page),
-    Route("/vote/{token}", form_page(personal.vote), methods=["POST"]),
-    Route("/unsubscribe/{token}", personal.unsubscribe_page),
-    Route("/unsubscribe/{token}", personal.unsubscribe, methods=["POST"]),
-    Route("/one-click/{token}", personal.one_click_page),
-    Route("/one-click/{token}", personal.one_click, methods=["POST"]),
-    Route("/digests/{token}", personal.digest_page),
+    Route("/preferences/{token}", preferences.preferences_page),
+    Route("/preferences/{token}", form_page(preferences.preferences), methods=["POST"]),
+    Route("/vote/{token}", votes.vote_page),
+    Route("/vote/{token}", form_page(votes.vote), methods=["POST"]),
+    Route("/unsubscribe/{token}", leaving.unsubscribe_page),
+    Route("/unsubscribe/{token}", leaving.unsubscribe, methods=["POST"]),
+    Route("/one-click/{token}", leaving.one_click_page),
+    Route("/one-click/{token}", leaving.one_click, methods=["POST"]),
+    Route("/digests/{token}", reading.digest_page),
+    Route("/feed/{token}.xml", reading.feed),
     Route("/bounces/{token}", reports.bounces, methods=["POST"]),
     Route("/healthz", health.healthz),
     Route("/static/{file}", public.static),
