@@ -1,6 +1,5 @@
 """The life of a subscription: add, sign up, confirm, edit, pause, resume, remove, erase."""
 
-from collections.abc import Iterable
 from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +34,7 @@ def add(app: "App", email: str, changes: Changes) -> Subscriber:
     address, values, now = parse_address(email), changes.checked(), app.now()
     with app.db.write() as session:
         refuse_unwanted(app, session, address)
-        person = _by_key(session, address.key)
+        person = by_key(session, address.key)
         if person is None:
             person = _new(address, now)
         elif person.status != "pending":
@@ -61,7 +60,7 @@ def refuse_unwanted(app: "App", session: Session, address: Address) -> None:
         raise InputError(
             f"{address.email} gets no mail ({reason}): `digest suppressions remove` lifts that"
         )
-    person = _by_key(session, address.key)
+    person = by_key(session, address.key)
     if person is not None and _has_ended(person):
         raise InputError(
             f"{address.email} ended the subscription: only the person's own new sign-up brings"
@@ -83,7 +82,7 @@ def subscribe(app: "App", email: str, changes: Changes, liked: str = "") -> None
         bounds.refuse_flood(session, app.settings.mail.letters_per_hour, now)
         if suppressed(app, session, address.key) not in (None, "erased"):
             return
-        person = _by_key(session, address.key) or _new(address, now)
+        person = by_key(session, address.key) or _new(address, now)
         if person.status in ("pending", "removed"):
             person.status = "pending"
             person.seeds = liked
@@ -99,11 +98,31 @@ def request_link(app: "App", email: str) -> None:
     address, now = parse_address(email), app.now()
     with app.db.write() as session:
         bounds.refuse_flood(session, app.settings.mail.letters_per_hour, now)
-        person = _by_key(session, address.key)
+        person = by_key(session, address.key)
         if person is None or suppressed(app, session, address.key) is not None:
             return
         if person.status != "removed":
             _write_to(session, person, now)
+
+
+def request_data_link(app: "App", subscriber_id: int) -> None:
+    """Mails the link, good for an hour, to what a forwarded mail must not give: the data, another
+    address, the end. Raises NotFound, TooMany, InputError where no mail goes to the address."""
+    now = app.now()
+    with app.db.write() as session:
+        person = get(session, subscriber_id)
+        if person.status == "pending" or suppressed(app, session, person.email_key) is not None:
+            raise InputError("No mail goes to this address now: please write to who runs this.")
+        bounds.refuse_data_link(session, subscriber_id, now)
+        outbox.enqueue(session, "sensitive", subscriber_id, now)
+
+
+def renew_reading_links(app: "App", subscriber_id: int) -> None:
+    """The links to digests in the browser and to the feed stop working; all others go on."""
+    with app.db.write() as session:
+        person = get(session, subscriber_id)
+        person.view_epoch += 1
+        session.add(person)
 
 
 def _write_to(session: Session, person: Subscriber, now: datetime) -> None:
@@ -124,8 +143,7 @@ def confirm(app: "App", subscriber_id: int) -> Subscriber:
             person.status, person.paused_until = "active", None
             person.confirmed_at = person.next_digest_at = now
             _note_standing(session, person, now)
-            for suppression in _erasures(app, session, person.email_key):
-                session.delete(suppression)
+            forget_erasure(app, session, person.email_key)
             _plant(session, person, now)
         session.add(person)
     return person
@@ -138,13 +156,14 @@ def _plant(session: Session, person: Subscriber, now: datetime) -> None:
         person.seeds = ""
 
 
-def _erasures(app: "App", session: Session, email_key: str) -> Iterable[Suppression]:
+def forget_erasure(app: "App", session: Session, email_key: str) -> None:
+    """The person's own word, from that address, lets mail go there again."""
     hashes = app.tokens.address_hashes(email_key)
-    return session.exec(
-        select(Suppression).where(
-            col(Suppression.address_hash).in_(hashes), Suppression.reason == "erased"
-        )
+    erased = select(Suppression).where(
+        col(Suppression.address_hash).in_(hashes), Suppression.reason == "erased"
     )
+    for suppression in session.exec(erased):
+        session.delete(suppression)
 
 
 def edit(app: "App", subscriber_id: int, changes: Changes) -> Subscriber:
@@ -155,7 +174,7 @@ def edit(app: "App", subscriber_id: int, changes: Changes) -> Subscriber:
         moved = any(values.get(name, kept) != kept for name, kept in _schedule_of(person))
         _apply(person, values)
         if moved and person.status == "active":
-            person.next_digest_at = _next_due(person, now)
+            person.next_digest_at = due_next(person, now)
         session.add(person)
     return person
 
@@ -163,14 +182,14 @@ def edit(app: "App", subscriber_id: int, changes: Changes) -> Subscriber:
 def like(app: "App", subscriber_id: int, named: Citations) -> seeds.Planted:
     """Papers to start from become votes up; says what became of them."""
     with app.db.write() as session:
-        _running(session, subscriber_id)
+        running(session, subscriber_id)
         return seeds.plant(session, subscriber_id, named, app.now())
 
 
 def pause(app: "App", subscriber_id: int, until: date | None = None) -> Subscriber:
     """No mail before the day `until` (the reader's own), or until `resume`."""
     with app.db.write() as session:
-        person = _running(session, subscriber_id)
+        person = running(session, subscriber_id)
         today = app.now().astimezone(parse_zone(person.timezone)).date()
         if until is not None and until <= today:
             raise InputError(f"pause until {until}: expected a day after {today}")
@@ -183,7 +202,7 @@ def pause(app: "App", subscriber_id: int, until: date | None = None) -> Subscrib
 def resume(app: "App", subscriber_id: int) -> Subscriber:
     """Ends a pause; the next digest comes at the next hour chosen."""
     with app.db.write() as session:
-        person = _running(session, subscriber_id)
+        person = running(session, subscriber_id)
         if person.status == "paused":
             _activate(person, app.now())
             _note_standing(session, person, app.now())
@@ -285,7 +304,7 @@ def purge_unconfirmed(app: "App") -> int:
 
 def find(session: Session, email: str) -> Subscriber:
     """The subscriber of an address, however it is spelt. Raises NotFound, InputError."""
-    person = _by_key(session, parse_address(email).key)
+    person = by_key(session, parse_address(email).key)
     if person is None:
         raise NotFound(f"there is no subscriber {email.strip()}")
     return person
@@ -312,11 +331,13 @@ def listing(session: Session, status: str | None = None) -> list[Subscriber]:
     return list(session.exec(query))
 
 
-def _by_key(session: Session, key: str) -> Subscriber | None:
+def by_key(session: Session, key: str) -> Subscriber | None:
+    """The subscriber of an address in the form that all its spellings share."""
     return session.exec(select(Subscriber).where(Subscriber.email_key == key)).first()
 
 
-def _running(session: Session, subscriber_id: int) -> Subscriber:
+def running(session: Session, subscriber_id: int) -> Subscriber:
+    """Raises NotFound, InputError where the subscription has not begun or has ended."""
     person = get(session, subscriber_id)
     if person.status not in ("active", "paused"):
         state = "is not confirmed yet" if person.status == "pending" else "has ended"
@@ -345,7 +366,7 @@ def _apply(person: Subscriber, values: dict[str, Any]) -> None:
 def _activate(person: Subscriber, now: datetime) -> None:
     person.status, person.paused_until = "active", None
     person.confirmed_at = person.confirmed_at or now
-    person.next_digest_at = _next_due(person, now)
+    person.next_digest_at = due_next(person, now)
 
 
 def _note_standing(session: Session, person: Subscriber, now: datetime) -> None:
@@ -356,7 +377,8 @@ def _schedule_of(person: Subscriber) -> list[tuple[str, str]]:
     return [(name, getattr(person, name)) for name in sorted(_SCHEDULE)]
 
 
-def _next_due(person: Subscriber, now: datetime) -> datetime:
+def due_next(person: Subscriber, now: datetime) -> datetime:
+    """When the digest after `now` is due."""
     return next_due(now, person.frequency, person.send_at, person.timezone)
 
 
