@@ -9,10 +9,11 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Update, bindparam, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, func, or_, select, update
 from sqlmodel import Session, col
 
 from digest.models import OutboxMessage, Subscriber, Suppression
+from digest.prepared import Prepared
 
 OPEN = ("queued", "deferred")
 LEASE = timedelta(minutes=30)  # longer than the slowest server may take for one message
@@ -53,7 +54,8 @@ _MINE = (
     col(OutboxMessage.leased_by) == bindparam("worker"),
 )
 _OUTBOX = update(OutboxMessage.__table__)  # type: ignore[attr-defined]
-_SETTLE = _OUTBOX.where(*_MINE, col(OutboxMessage.status).in_((*OPEN, "sending")))
+_UNSETTLED = or_(*(col(OutboxMessage.status) == status for status in (*OPEN, "sending")))
+_FREE = {"leased_by": None, "leased_until": None}
 
 
 def recover(session: Session, now: datetime, *, alone: bool) -> tuple[int, int]:
@@ -61,17 +63,16 @@ def recover(session: Session, now: datetime, *, alone: bool) -> tuple[int, int]:
     were in doubt before and have failed. With `alone`, no other process can be alive."""
     dead = col(OutboxMessage.id).is_not(None) if alone else _expired(now)
     sending = col(OutboxMessage.status) == "sending"
-    free = {"leased_by": None, "leased_until": None}
     again = _count(
         session,
         dead & sending & ~col(OutboxMessage.in_doubt),
         status="queued",
         in_doubt=True,
-        **free,
+        **_FREE,
     )
-    failed = _count(session, dead & sending, status="failed", response=UNANSWERED_TWICE, **free)
+    failed = _count(session, dead & sending, status="failed", response=UNANSWERED_TWICE, **_FREE)
     leased = col(OutboxMessage.leased_by).is_not(None)
-    _count(session, dead & leased & col(OutboxMessage.status).in_(OPEN), **free)
+    _count(session, dead & leased & col(OutboxMessage.status).in_(OPEN), **_FREE)
     return again, failed
 
 
@@ -106,7 +107,7 @@ def lease(
 
 
 @cache
-def _beginning(hashes: int) -> Update:
+def _beginning(hashes: int) -> Prepared:
     """The mark of a message whose reader's address has so many hashes."""
     reader = select(col(Subscriber.id)).where(
         col(Subscriber.id) == bindparam("reader"),
@@ -115,12 +116,18 @@ def _beginning(hashes: int) -> Update:
         col(Subscriber.link_epoch) == bindparam("reader_epoch"),
     )
     against = select(col(Suppression.reason)).where(
-        col(Suppression.address_hash).in_([bindparam(f"hash{n}") for n in range(hashes)]),
+        or_(*(col(Suppression.address_hash) == bindparam(f"hash{n}") for n in range(hashes))),
         col(Suppression.reason) != bindparam("harmless"),
     )
-    open_still = col(OutboxMessage.status).in_((*OPEN, "sending"))
-    which = _OUTBOX.where(*_MINE, open_still, reader.exists(), ~against.exists())
-    return which.values(status="sending", leased_until=bindparam("until"))
+    which = _OUTBOX.where(*_MINE, _UNSETTLED, reader.exists(), ~against.exists())
+    return Prepared(which.values(status="sending", leased_until=bindparam("until")))
+
+
+@cache
+def _settling(names: tuple[str, ...]) -> Prepared:
+    """What ends a message's lease and sets these columns."""
+    which = _OUTBOX.where(*_MINE, _UNSETTLED)
+    return Prepared(which.values(**_FREE, **{name: bindparam(f"new_{name}") for name in names}))
 
 
 def begin(connection: Connection, message: Waiting, worker: str, seen: Seen, now: datetime) -> bool:
@@ -137,14 +144,14 @@ def begin(connection: Connection, message: Waiting, worker: str, seen: Seen, now
         "harmless": seen.harmless,
     }
     hashes = {f"hash{n}": one for n, one in enumerate(seen.address_hashes)}
-    return connection.execute(_beginning(len(hashes)), values | hashes).rowcount == 1
+    return _beginning(len(hashes)).run(connection, values | hashes) == 1
 
 
 def settle(connection: Connection, message: Waiting, worker: str, **values: Any) -> bool:
     """Records what became of a message and ends its lease. False where it is no longer ours."""
+    new = {f"new_{name}": value for name, value in values.items()}
     which = {"key": message.id, "worker": worker}
-    freed = {"leased_by": None, "leased_until": None}
-    return connection.execute(_SETTLE, which | freed | values).rowcount == 1
+    return _settling(tuple(values)).run(connection, which | new) == 1
 
 
 def release(connection: Connection, messages: Iterable[Waiting], worker: str) -> None:
@@ -152,9 +159,7 @@ def release(connection: Connection, messages: Iterable[Waiting], worker: str) ->
     chosen = col(OutboxMessage.id).in_([message.id for message in messages])
     mine = col(OutboxMessage.leased_by) == worker
     connection.execute(
-        _OUTBOX.where(chosen, mine, col(OutboxMessage.status).in_(OPEN)).values(
-            leased_by=None, leased_until=None
-        )
+        _OUTBOX.where(chosen, mine, col(OutboxMessage.status).in_(OPEN)).values(**_FREE)
     )
 
 

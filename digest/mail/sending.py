@@ -168,8 +168,7 @@ class Run:
     async def _hand_over(self, connection: Connection, draft: Draft, ready: Ready) -> Outcome:
         def before_data() -> bool:
             now = self._app.now()
-            with self._rows.begin():
-                return queue.begin(self._rows, draft.message, self._lease, draft.seen, now)
+            return queue.begin(self._rows, draft.message, self._lease, draft.seen, now)
 
         try:
             return await connection.send(
@@ -234,7 +233,5 @@ class Run:
     def _record(self, message: Waiting, status: str, **values: object) -> None:
         self.counts[status] += 1
         values |= {"status": status, "tries": message.tries + 1}
-        with self._rows.begin():
-            ours = queue.settle(self._rows, message, self._lease, **values)
-        if not ours:
+        if not queue.settle(self._rows, message, self._lease, **values):
             log.warning("a message was taken over by another process", message=message.id)
