@@ -1,4 +1,4 @@
-"""Subscribers to and from files, and all there is about one person."""
+"""Subscribers to and from files."""
 
 import csv
 import json
@@ -23,7 +23,7 @@ from digest.changes import (
 )
 from digest.citations import parse_citations
 from digest.errors import InputError, NotFound
-from digest.models import Digest, Feedback, OutboxMessage, Paper, Pick, Subscriber
+from digest.models import Feedback, Paper, Subscriber
 from digest.schedule import next_due
 
 if TYPE_CHECKING:
@@ -121,36 +121,8 @@ def export_rows(session: Session) -> Iterator[dict[str, Any]]:
         ).all()
         if not people:
             return
-        yield from _records(session, people)
+        yield from records(session, people)
         after = people[-1].id or 0
-
-
-def all_about(session: Session, email: str) -> dict[str, Any]:
-    """All the data there is of one person, as values that JSON holds. Raises NotFound."""
-    person = subscribers.find(session, email)
-    digests = session.exec(
-        select(Digest).where(Digest.subscriber_id == person.id).order_by(col(Digest.day))
-    )
-    mails = session.exec(
-        select(OutboxMessage)
-        .where(OutboxMessage.subscriber_id == person.id)
-        .order_by(col(OutboxMessage.id))
-    )
-    return {
-        **_records(session, [person])[0],
-        "papers_liked_at_sign_up": person.seeds,
-        "digests": [
-            {"day": digest.day.isoformat(), "papers": _picks(session, digest)} for digest in digests
-        ],
-        "mails": [
-            {
-                "kind": mail.kind,
-                "status": mail.status,
-                "sent_at": mail.sent_at.isoformat() if mail.sent_at else None,
-            }
-            for mail in mails
-        ],
-    }
 
 
 def import_rows(app: "App", rows: Iterable[Mapping[str, Any]]) -> Imported:
@@ -214,7 +186,8 @@ def _cell(value: Any) -> Any:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, list) else value
 
 
-def _records(session: Session, people: Iterable[Subscriber]) -> list[dict[str, Any]]:
+def records(session: Session, people: Iterable[Subscriber]) -> list[dict[str, Any]]:
+    """The people's rows in a file, with all their votes."""
     rows = {person.id: Row.model_validate(_values(person)) for person in people}
     votes = session.exec(
         select(Feedback, Paper.key)
@@ -231,19 +204,6 @@ def _records(session: Session, people: Iterable[Subscriber]) -> list[dict[str, A
 
 def _values(person: Subscriber) -> dict[str, Any]:
     return person.model_dump(include=set(Row.model_fields))
-
-
-def _picks(session: Session, digest: Digest) -> list[dict[str, Any]]:
-    picks = session.exec(
-        select(Pick, Paper)
-        .join(Paper, col(Paper.id) == col(Pick.paper_id))
-        .where(Pick.digest_id == digest.id)
-        .order_by(col(Pick.position))
-    )
-    return [
-        {"id": paper.key, "title": paper.title, "score": pick.score, "reason": pick.reason}
-        for pick, paper in picks
-    ]
 
 
 def _import(app: "App", session: Session, values: Mapping[str, Any], outcome: Imported) -> Imported:

@@ -1,7 +1,6 @@
 """Subscribers to files and back without loss, and whom a file cannot bring back."""
 
 import io
-import json
 from datetime import timedelta
 
 import pytest
@@ -131,13 +130,3 @@ def test_votes_on_papers_that_are_not_here_are_counted(app):
 def test_a_line_that_is_no_object_is_named(line):
     with pytest.raises(InputError, match="line 2"):
         list(roster.read_rows(io.StringIO('{"email": "a@b.test"}\n' + line + "\n"), "jsonl"))
-
-
-def test_all_about_one_person_is_json(app, people, ada):
-    subscribers.request_link(app, ada.email)
-    with app.db.read() as session:
-        data = json.loads(json.dumps(roster.all_about(session, "ADA@reader.test")))
-    assert data["email"] == ada.email
-    assert [vote["paper"] for vote in data["feedback"]] == ["arxiv:2611.18001", "arxiv:2611.18002"]
-    assert data["mails"] == [{"kind": "link", "status": "queued", "sent_at": None}]
-    assert STRANGER not in json.dumps(data)

@@ -307,12 +307,13 @@ def export(
     as_json: AsJson = False,
 ) -> None:
     """All subscribers with their votes, for `import`; without FILE to stdout as JSON lines."""
-    from digest import roster
+    from digest import dossier, roster, subscribers
 
     with opened(context) as app, app.db.read() as session, ExitStack() as stack:
         out = stack.enter_context(_file(file, "w")) if file else sys.stdout
         if email:
-            out.write(document(roster.all_about(session, email)) + "\n")
+            person = subscribers.find(session, email)
+            out.write(document(dossier.all_about(app, session, person)) + "\n")
             count = 1
         elif as_json and file is None:
             print_json(list(roster.export_rows(session)))
