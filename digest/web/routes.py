@@ -1,7 +1,6 @@
 """The table of all pages, and the server that answers for them."""
 
 from collections.abc import Sequence
-from urllib.parse import urlsplit
 
 import structlog
 from starlette.applications import Starlette
@@ -12,11 +11,12 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
 from digest.app import App
-from digest.errors import InputError, NotFound
+from digest.errors import InputError, NotFound, TooMany
 from digest.tokens import ExpiredToken, InvalidToken
 from digest.web import health, joining, leaving, preferences, public, reading, reports, votes
-from digest.web.guard import Guard
+from digest.web.guard import Counts, Guard
 from digest.web.pages import Site, form_page, page
+from digest.web.proxy import BehindProxy
 
 log = structlog.get_logger("digest.web")
 
@@ -40,6 +40,8 @@ ROUTES = [
     Route("/feed/{token}.xml", reading.feed),
     Route("/bounces/{token}", reports.bounces, methods=["POST"]),
     Route("/healthz", health.healthz),
+    Route("/metrics", health.metrics),
+    Route("/status", health.status),
     Route("/static/{file}", public.static),
 ]
 
@@ -47,9 +49,8 @@ ROUTES = [
 def create(app: App, routes: Sequence[BaseRoute] = ()) -> ASGIApp:
     """The web pages as one ASGI application; `routes` are further ones, looked at first."""
     site = Starlette(routes=[*routes, *ROUTES], exception_handlers=_HANDLERS)
-    site.state.digest, site.state.site = app, Site(app)
-    base = urlsplit(app.settings.web.base_url)
-    return Guard(site, base.path.rstrip("/"), secure=base.scheme == "https")
+    site.state.digest, site.state.site, site.state.counts = app, Site(app), Counts()
+    return BehindProxy(Guard(app, site, _http_error), app.settings.web.trusted_proxies)
 
 
 def _wrong_link(request: Request, error: Exception) -> Response:
@@ -60,6 +61,13 @@ def _wrong_link(request: Request, error: Exception) -> Response:
 def _wrong_input(request: Request, error: Exception) -> Response:
     status = 404 if isinstance(error, NotFound) else 400
     return page(request, "message", status, title="That did not work", text=str(error))
+
+
+def _too_many(request: Request, error: Exception) -> Response:
+    assert isinstance(error, TooMany)
+    answer = page(request, "message", 429, title=_SAID[429][0], text=str(error))
+    answer.headers["Retry-After"] = str(error.retry_after)
+    return answer
 
 
 def _http_error(request: Request, error: Exception) -> Response:
@@ -82,13 +90,26 @@ def _failure(request: Request, error: Exception) -> Response:
 
 
 _SAID = {
+    401: ("This page is the operator’s", "It opens with the token of the configuration."),
+    403: (
+        "Not from there",
+        "This form was sent from another site’s page, so nothing was done."
+        " Please open our own page and send it there.",
+    ),
     404: ("There is no such page", "The address may be mistyped, or the page has gone."),
     405: ("Not this way", "This page does not take such a request."),
+    408: ("That took too long", "The form did not arrive whole: please send it again."),
     413: ("Too much at once", "The form is larger than expected: please shorten it."),
+    429: (
+        "One moment, please",
+        "So many requests came from your network that we take a breath."
+        " Please try again in a few minutes.",
+    ),
 }
 _HANDLERS = {
     InvalidToken: _wrong_link,
     InputError: _wrong_input,
+    TooMany: _too_many,
     HTTPException: _http_error,
     Exception: _failure,
 }
