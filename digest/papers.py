@@ -104,6 +104,8 @@ def shortened(text: str, limit: int) -> str:
 # What an id begins with, the best first; `title:` is for what a reader cites without any id.
 KINDS = ("arxiv", "doi", "url", "title")
 
+LONGEST_ID = 2_000  # characters; what is longer names nothing
+
 _ARXIV = (
     r"(?P<id>\d{2}(?:0[1-9]|1[0-2])\.\d{4,5}"  # since April 2007
     r"|[a-z][a-z-]{1,15}(?:\.[A-Za-z]{2})?/\d{7})(?:v(?P<version>[1-9]\d{0,2}))?"
@@ -128,6 +130,8 @@ def arxiv_id(text: str) -> tuple[str, int | None] | None:
     Knows ids of both styles, bare or as an address, an OAI identifier or arXiv's DOI. The subject
     class of an old id is left out, as arXiv does: `math.GT/0309136` is `math/0309136`.
     """
+    if len(text) > LONGEST_ID:
+        return None
     text = _DOI_PREFIX.sub("", text.strip(), count=1)
     for form in (_ARXIV_ID, _ARXIV_OAI, _ARXIV_URL, _ARXIV_DOI):
         if found := form.fullmatch(text):
@@ -139,6 +143,8 @@ def arxiv_id(text: str) -> tuple[str, int | None] | None:
 
 def normal_doi(text: str) -> str | None:
     """The DOI in `text`, in lower case and without prefix or trailing punctuation, or None."""
+    if len(text) > LONGEST_ID:
+        return None
     found = _DOI.search(unquote(_DOI_PREFIX.sub("", text.strip(), count=1)))
     if not found:
         return None
@@ -156,6 +162,8 @@ def _paired(text: str) -> bool:
 
 def normal_url(text: str) -> str | None:
     """A web address without fragment, tracking parameters and default port, or None."""
+    if len(text) > LONGEST_ID:
+        return None
     try:
         parts = urlsplit(text.strip())
         port = parts.port

@@ -15,7 +15,7 @@ _DATE = re.compile(
     r"listings?\s+for\s+(?:\w{3,9},?\s+)?(\d{1,2})\s+([A-Z][a-z]{2})[a-z]*\s+(\d{4})"
 )
 _HEADING = re.compile(
-    r"<h\d[^>]*>\s*(?P<name>New|Cross|Replacement)[\w\s-]{0,40}"
+    r"<h\d[^<>]{0,300}>\s{0,300}(?P<name>New|Cross|Replacement)[\w\s-]{0,40}"
     r"(?:\([^)]{0,60}?\bof\s+(?P<total>\d{1,6})\s+entries\))?",
     re.IGNORECASE,
 )

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from digest.errors import FeedError
-from digest.feeds import fields
+from digest.feeds import bounds, fields
 from digest.papers import Entry, Listing, Rejected, clean, normal_doi, split_authors
 
 _DATE = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})")
@@ -30,6 +30,7 @@ def read(answer: Any, where: str, today: date) -> Listing:
         if "no posts" not in status.lower():
             raise FeedError(f"{where} answered with an error: {fields.label_of(status)}")
         items = []
+    bounds.few_items(items, where)
     entries, rejected = [], []
     for position, item in enumerate(items, 1):
         try:

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from digest.errors import FeedError
-from digest.feeds import fields
+from digest.feeds import bounds, fields
 from digest.papers import Entry, Listing, Rejected, arxiv_id
 
 
@@ -20,6 +20,7 @@ def read(items: Any, where: str, today: date) -> Listing:
         raise FeedError(f"{where} answered with an error: {fields.label_of(items['error'])}")
     if not isinstance(items, list) or (items and not any(map(_paper, items))):
         raise fields.not_a_feed(where, "its JSON is not a list of daily papers")
+    bounds.few_items(items, where)
     dated = [day for item in items if (paper := _paper(item)) and (day := _listed(paper))]
     list_day = min(max(dated, default=today), today)
     entries, rejected = [], []

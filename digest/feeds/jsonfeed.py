@@ -8,7 +8,7 @@ from typing import Any
 
 from feedparser import FeedParserDict
 
-from digest.feeds import fields, generic
+from digest.feeds import bounds, fields, generic
 from digest.papers import Listing
 
 
@@ -22,6 +22,7 @@ def read(answer: Any, where: str, today: date) -> Listing:
     items = answer.get("items", [])
     if not isinstance(items, list):
         raise fields.not_a_feed(where, "its items are no list")
+    bounds.few_items(items, where)
     entries = [_item(item, answer) for item in items if isinstance(item, dict)]
     feed = FeedParserDict({"title": fields.text_in(answer, "title")})
     return generic.read(FeedParserDict({"feed": feed, "entries": entries}), today)

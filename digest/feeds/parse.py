@@ -14,6 +14,7 @@ from digest.feeds import (
     arxiv,
     arxiv_api,
     biorxiv,
+    bounds,
     fields,
     generic,
     huggingface,
@@ -26,7 +27,7 @@ KINDS = ("arxiv", "huggingface", "biorxiv", "generic")
 
 _WEB_PAGE = re.compile(rb"\s*(?:<!--.{0,2000}?-->\s*)?<(?:!doctype\s+html|html)\b", re.I | re.S)
 _BYTE_ORDER_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
-_SKIPPED = re.compile(rb"<skipDays>(.{0,600}?)</skipDays>", re.I | re.S)
+_SKIPPED = re.compile(rb"<skipDays>", re.I)
 _WEEK = (b"monday", b"tuesday", b"wednesday", b"thursday", b"friday", b"saturday", b"sunday")
 _ENDS = re.compile(rb"</(?:\w+:)?(?:rss|feed|rdf)\s*>", re.I)
 # Damaged namespaces, dates and declarations each make feedparser raise something else.
@@ -61,6 +62,7 @@ def parse(
         return _from_json(body, url, today)
     if _WEB_PAGE.match(body.removeprefix(_BYTE_ORDER_MARKS[0])):
         raise fields.not_a_feed(url, "it answered with a web page")
+    body = bounds.sound_xml(body, url)
     if oai.is_oai(body):
         return oai.read(body, url, today)
     return replace(_from_xml(_parsed(body, url), url, kind, today), skip_days=_skip_days(body))
@@ -75,6 +77,7 @@ def _from_xml(feed: Any, url: str, kind: str | None, today: date) -> Listing:
 
 
 def _from_json(body: bytes, url: str, today: date) -> Listing:
+    bounds.sound_json(body, url)
     try:
         answer = json.loads(body)
     except (ValueError, RecursionError) as error:
@@ -89,7 +92,7 @@ def _from_json(body: bytes, url: str, today: date) -> Listing:
 def _skip_days(body: bytes) -> frozenset[int]:
     """The weekdays on which an RSS feed asks to be left alone; all seven would be a mistake."""
     found = _SKIPPED.search(body)
-    named = found[1].lower() if found else b""
+    named = body[found.end() :][:600].lower().partition(b"</skipdays>")[0] if found else b""
     days = frozenset(number for number, day in enumerate(_WEEK) if day in named)
     return days if len(days) < len(_WEEK) else frozenset()
 
