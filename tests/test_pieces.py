@@ -4,7 +4,7 @@ import re
 import textwrap
 from dataclasses import replace
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markupsafe import Markup
 from test_render import ABSTRACT, ENV, Page, item, mail
@@ -64,11 +64,13 @@ def test_a_joined_mail_is_what_the_templates_make_of_the_whole(reasons, sentence
 
 
 @given(st.lists(st.text(st.characters() | st.sampled_from(" .=\t\n\r"), max_size=200)))
+@example(["." * 300, f"\n.{'x' * 66}{'é' * 9}"])
 def test_encoded_texts_follow_each_other_and_come_back(texts):
     lines = b"".join(pieces.encode(text) for text in texts)
     assert lines == b"" or lines.endswith(b"\r\n")
     assert max(map(len, lines.split(b"\r\n"))) <= 76
     assert not re.search(rb"(?<!\r)\n|\r(?!\n)|[ \t]\r\n|[^\x20-\x7e\t\r\n]", lines)
+    assert not re.search(rb"(?m)^\.", lines)
     whole = "".join(re.sub(r"[ \t]+(?=\n)", "", re.sub("\r\n?", "\n", text)) for text in texts)
     assert pieces.decode(lines) == whole.encode("utf-8", "replace").decode()
 

@@ -16,6 +16,9 @@ RULE = "-" * WIDTH
 # A slot is a place in a shared piece that each reader's mail fills in another way. Its marks are
 # private characters, which `clean` takes out of all text from outside.
 _SLOT = re.compile("\ue000([a-z0-9_]+)\ue001")
+# What is encoded as it is, in one line: no equals sign, no dot at first, no blank at the ends.
+_AS_IT_IS = re.compile(r"[!-\-/-<>-~](?:[ -<>-~]{0,73}[!-<>-~])?")
+_DOT_FIRST = re.compile(rb"^\.([^\r\n]*)", re.MULTILINE)
 _BLANKS_AT_END = re.compile(r"[ \t]+(?=\n)")
 _UNWANTED = re.compile(
     "[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ue000\ue001]+"
@@ -86,11 +89,21 @@ class Piece:
 
 
 def encode(text: str) -> bytes:
-    """The text as quoted-printable (RFC 2045): ASCII lines of at most 76 characters, ended by CRLF.
+    """The text as quoted-printable (RFC 2045): ASCII lines of at most 76 characters, ended by CRLF,
+    none of which begins with a dot, that SMTP would want doubled.
 
     What does not end a line ends in a soft break, so that encoded texts can be put one after
     another. Blanks at a line's end go: the library would make the line too long in encoding them.
     """
+    if _AS_IT_IS.fullmatch(text):
+        return text.encode("ascii") + b"=\r\n"
+    lines = _encode(text)
+    if lines.startswith(b".") or b"\n." in lines:
+        lines = _DOT_FIRST.sub(_undotted, lines)
+    return lines
+
+
+def _encode(text: str) -> bytes:
     if "\n" not in text and "\r" not in text and not text.endswith((" ", "\t")):
         return _one_line(text) if text else b""
     if "\n" in text or "\r" in text:
@@ -114,6 +127,15 @@ def _one_line(text: str) -> bytes:
     """The library breaks lines as it finds them broken: with a bare LF where it finds none."""
     lines = b2a_qp(text.encode("utf-8", "replace"), istext=True)
     return lines.replace(b"\n", b"\r\n") + b"=\r\n"
+
+
+def _undotted(line: re.Match[bytes]) -> bytes:
+    """The line with its first dot encoded; in two lines where it grows too long for one."""
+    rest = line[1]
+    if len(rest) <= 73:
+        return b"=2E" + rest
+    cut = next(at for at in (70, 69, 68) if b"=" not in rest[at - 2 : at])
+    return b"=2E%b=\r\n%b" % (rest[:cut], _DOT_FIRST.sub(_undotted, rest[cut:]))
 
 
 def decode(lines: bytes) -> str:

@@ -172,7 +172,7 @@ class Run:
 
         try:
             return await connection.send(
-                ready.return_path, ready.recipient, ready.content, before_data
+                ready.return_path, ready.recipient, ready.content, before_data, dotless=True
             )
         except MailError:  # nothing was handed over, and the address has no part in it
             self._give_back([draft.message])

@@ -1,5 +1,6 @@
 """One connection to the configured mail server: opened when needed, used for many messages."""
 
+import asyncio
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -48,6 +49,9 @@ class Connection:
         self._client: aiosmtplib.SMTP | None = None
         self._carried = 0
         self._unfinished = False
+        self._until: float | None = None  # when the answer that is awaited must be there
+        self._late = False
+        self._timer: asyncio.TimerHandle | None = None
 
     async def open(self) -> list[str]:
         """Connects, with TLS and login as configured; gives the server's greeting.
@@ -74,15 +78,25 @@ class Connection:
         return [_line(greeting)]
 
     async def send(
-        self, sender: str, recipient: str, content: bytes, before_data: Callable[[], bool]
+        self,
+        sender: str,
+        recipient: str,
+        content: bytes,
+        before_data: Callable[[], bool],
+        *,
+        dotless: bool = False,
     ) -> Outcome:
         """Hands one message over, whose lines end in CRLF. `before_data` is called when the server
-        has taken the recipient and the message itself comes next; False keeps it back.
+        has taken the recipient and the message itself comes next; False keeps it back. `dotless`
+        says that none of its lines begins with a dot, which takes as long to find out as all else
+        here.
 
         Where the server closes a connection between two messages, or takes no more over it, another
         one is opened. Raises Unreachable, or MailError where the server refuses us and not the
         recipient.
         """
+        if not dotless:
+            content = (b"\r\n" + content).replace(b"\r\n.", b"\r\n..").removeprefix(b"\r\n")
         worn = self._carried > 0
         outcome = await self._send(sender, recipient, content, before_data)
         if worn and (outcome.kind == "lost" or outcome.slow):
@@ -92,6 +106,9 @@ class Connection:
 
     async def close(self) -> None:
         client, self._client = self._client, None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         if client is None or not client.is_connected:
             return
         try:
@@ -130,11 +147,11 @@ class Connection:
             answers.append("553 5.6.7 this mail server takes no address beyond ASCII (SMTPUTF8)")
             return Outcome("permanent", tuple(answers))
         self._unfinished = True
-        options = (b"SMTPUTF8", b"BODY=8BITMIME") if international else ()
-        sent_from = await _command(client, b"MAIL", f"FROM:<{sender}>", *options)
+        options = " SMTPUTF8 BODY=8BITMIME" if international else ""
+        sent_from = await self._command(client, f"MAIL FROM:<{sender}>{options}")
         answers.append(_line(sent_from))
         about_us = sent_from.code != 250
-        answer = sent_from if about_us else await _command(client, b"RCPT", f"TO:<{recipient}>")
+        answer = sent_from if about_us else await self._command(client, f"RCPT TO:<{recipient}>")
         if not about_us:
             answers.append(_line(answer))
         if answer.code in (250, 251):
@@ -156,7 +173,7 @@ class Connection:
     ) -> Outcome:
         kind: Literal["permanent", "temporary", "lost", "unanswered"] = "lost"
         try:
-            answer = await client.execute_command(b"DATA")
+            answer = await self._command(client, "DATA")
             if answer.code == 354:
                 kind = "unanswered"
                 answer = await self._lines(client, content)
@@ -175,14 +192,52 @@ class Connection:
     async def _lines(self, client: aiosmtplib.SMTP, content: bytes) -> aiosmtplib.SMTPResponse:
         """Sends the message itself. `client.data` would look at each of its bytes twice more for
         line ends, which are right already."""
+        end = b".\r\n" if content.endswith(b"\r\n") else b"\r\n.\r\n"
+        return await self._answer(client, content + end, LAST_ANSWER * self._smtp.timeout)
+
+    async def _command(self, client: aiosmtplib.SMTP, line: str) -> aiosmtplib.SMTPResponse:
+        """`client.mail` and `client.rcpt` would parse the address anew, which is bare already."""
+        if not line.isprintable():
+            raise ValueError("an address has a control character in it")
+        return await self._answer(client, line.encode() + b"\r\n", self._smtp.timeout)
+
+    async def _answer(
+        self, client: aiosmtplib.SMTP, data: bytes, seconds: float
+    ) -> aiosmtplib.SMTPResponse:
+        """Sends this and waits for what the server says to it. The library's own limit of time
+        costs more than all the rest of its waiting."""
         protocol = client.protocol
         if protocol is None:
             raise aiosmtplib.SMTPServerDisconnected("the connection is gone")
-        if content.startswith(b".") or b"\r\n." in content:
-            content = (b"\r\n" + content).replace(b"\r\n.", b"\r\n..").removeprefix(b"\r\n")
-        end = b".\r\n" if content.endswith(b"\r\n") else b"\r\n.\r\n"
-        protocol.write(content + end)
-        return await protocol.read_response(timeout=LAST_ANSWER * self._smtp.timeout)
+        loop = asyncio.get_running_loop()
+        self._until, self._late = loop.time() + seconds, False
+        if self._timer is None:
+            self._timer = loop.call_later(self._smtp.timeout, self._look)
+        protocol.write(data)
+        try:
+            return await protocol.read_response()
+        except aiosmtplib.SMTPServerDisconnected as error:
+            if self._late:
+                raise aiosmtplib.SMTPReadTimeoutError("no answer in time") from error
+            raise
+        finally:
+            self._until = None
+
+    def _look(self) -> None:
+        """Gives the connection up where its answer is late. One look at a time: as long as answers
+        come in time, they move the moment that is looked for and no timer."""
+        self._timer = None
+        if self._until is None:
+            return
+        loop = asyncio.get_running_loop()
+        left = self._until - loop.time()
+        if left > 0:
+            self._timer = loop.call_later(min(left, self._smtp.timeout), self._look)
+        elif self._client is not None and isinstance(
+            transport := self._client.transport, asyncio.WriteTransport
+        ):
+            self._late = True
+            transport.abort()
 
 
 async def _greet(client: aiosmtplib.SMTP) -> None:
@@ -194,13 +249,6 @@ async def _greet(client: aiosmtplib.SMTP) -> None:
         if error.code == GOING:
             raise
         await client.helo()
-
-
-async def _command(
-    client: aiosmtplib.SMTP, verb: bytes, address: str, *options: bytes
-) -> aiosmtplib.SMTPResponse:
-    """`client.mail` and `client.rcpt` would parse the address anew, which is bare already."""
-    return await client.execute_command(verb, address.encode(), *options)
 
 
 def _tls_context(smtp: Smtp) -> ssl.SSLContext | None:
