@@ -35,7 +35,9 @@ def feed(url: str) -> Feed:
 def test_migrations_from_nothing_make_what_the_models_say(db: Db) -> None:
     upgrade(db)
     with db.engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        # The search's tables are written by triggers alone, and no model knows them.
+        opts = {"compare_type": True, "include_name": lambda name, *_: "paper_search" not in name}
+        context = MigrationContext.configure(connection, opts=opts)
         assert compare_metadata(context, metadata) == []
 
 
