@@ -10,6 +10,8 @@ import httpx2
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from digest.web.server import configured
+
 
 class Door:
     """The server's address, a client of it, and the pages behind it, to be set by each test."""
@@ -28,10 +30,7 @@ class Door:
 @contextmanager
 def open_door() -> Iterator[Door]:
     door = Door()
-    config = uvicorn.Config(
-        door, access_log=False, log_level="warning", lifespan="off", server_header=False
-    )
-    server = uvicorn.Server(config)
+    server = uvicorn.Server(configured(door, "127.0.0.1", 0))
     thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[door.socket])))
     thread.start()
     try:

@@ -1,15 +1,18 @@
 """The commands that stay: the service whole, or its parts as processes of their own."""
 
-import logging
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
 
 import structlog
 
 from digest.app import App
 from digest.errors import DatabaseError
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
 
 log = structlog.get_logger()
 
@@ -68,19 +71,14 @@ def _say_without_feeds(app: App) -> None:
         log.warning("there is no feed yet, so there will be no mail: `digest feeds add URL`")
 
 
-def _serve(app: App, pages: object) -> None:
+def _serve(app: App, pages: "ASGIApp") -> None:
     import uvicorn
+
+    from digest.web.server import configured
 
     web = app.settings.web
     log.info("listening", host=web.host, port=web.port, base_url=web.base_url)
-    config = uvicorn.Config(
-        pages,  # type: ignore[arg-type]
-        host=web.host,
-        port=web.port,
-        access_log=False,  # the pages' own log leaves tokens out
-        log_level=logging.WARNING,
-        server_header=False,
-    )
+    config = configured(pages, web.host, web.port)
     # The server raises its signal once more when it has ended: by then it must only be heard, for
     # the mails under way are still to be finished.
     _on_signal(lambda: None)

@@ -1,0 +1,62 @@
+"""The HTTP server in front of the pages: bounded headers, no endless waiting for them."""
+
+import asyncio
+import logging
+
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+MOST_CONNECTIONS = 800  # below the 1,024 files that a process may commonly open
+LARGEST_HEAD = 16 * 1024
+KEEP_ALIVE = 15  # seconds
+SLOWEST_HEAD = 20.0  # seconds from the connection, or the first byte of another request
+
+
+def configured(pages: ASGIApp, host: str, port: int) -> uvicorn.Config:
+    """How uvicorn serves the pages. They read the proxy's headers themselves and keep their own
+    log, which leaves tokens out."""
+    return uvicorn.Config(
+        pages,
+        host=host,
+        port=port,
+        http=ImpatientProtocol,
+        proxy_headers=False,
+        access_log=False,
+        log_level=logging.WARNING,
+        server_header=False,
+        lifespan="off",
+        limit_concurrency=MOST_CONNECTIONS,
+        timeout_keep_alive=KEEP_ALIVE,
+        h11_max_incomplete_event_size=LARGEST_HEAD,
+    )
+
+
+class ImpatientProtocol(H11Protocol):
+    """Hangs up on a client whose request's head does not come: the server itself limits only the
+    time between two requests."""
+
+    _alarm: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._set_alarm()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._stop_alarm()
+        elif self._alarm is None:
+            self._set_alarm()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_alarm()
+        super().connection_lost(exc)
+
+    def _set_alarm(self) -> None:
+        self._alarm = self.loop.call_later(SLOWEST_HEAD, self.transport.close)
+
+    def _stop_alarm(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
