@@ -3,6 +3,7 @@ a bounced mail is known again."""
 
 import hashlib
 import hmac
+from base64 import urlsafe_b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -63,14 +64,21 @@ class Tokens:
 
     def __init__(self, secrets: Sequence[str]) -> None:
         self._keys = list(reversed(secrets))  # itsdangerous signs with the last
-        self._secrets = tuple(secrets)
+        self._signing: dict[Purpose, bytes] = {}
+        self._marking = [_key("digest.mark:", secret) for secret in secrets]
+        self._hashing = [_key("", secret) for secret in secrets]
 
     def sign(
         self, purpose: Purpose, subscriber_id: int, epoch: int, now: datetime, subject: int = 0
     ) -> str:
         minute = int(now.timestamp()) // 60
         payload = f"{subscriber_id:x}-{epoch:x}-{subject:x}-{minute:x}"
-        return self._signer(purpose).sign(payload).decode()
+        key = self._signing.get(purpose)
+        if key is None:
+            key = self._signing[purpose] = self._signer(purpose).derive_key()
+        # What itsdangerous would make of it, which derives the key anew each time.
+        signature = urlsafe_b64encode(hmac.digest(key, payload.encode("ascii"), "sha256"))
+        return f"{payload}.{signature.rstrip(b'=').decode('ascii')}"
 
     def read(self, purpose: Purpose, token: str, now: datetime) -> Token:
         """Raises InvalidToken, or ExpiredToken where only its time is over."""
@@ -91,12 +99,12 @@ class Tokens:
         Only characters that survive any server on the way, which may change capitals; at most 50.
         """
         said = f"{subscriber_id:x}.{message_id:x}"
-        return f"{said}.{_stamp(self._secrets[0], said)}"
+        return f"{said}.{_stamp(self._marking[0], said)}"
 
     def read_mark(self, mark: str) -> tuple[int, int]:
         """The ids of subscriber and message in a mark. Raises InvalidToken."""
         said, _, stamp = mark.lower().rpartition(".")
-        genuine = [hmac.compare_digest(stamp, _stamp(secret, said)) for secret in self._secrets]
+        genuine = [hmac.compare_digest(stamp, _stamp(key, said)) for key in self._marking]
         if not any(genuine):
             raise InvalidToken
         subscriber_id, _, message_id = said.partition(".")
@@ -105,16 +113,17 @@ class Tokens:
     def address_hashes(self, email_key: str) -> list[str]:
         """The keyed hashes of an address, the current secret's first: what a suppression keeps."""
         return [
-            hashlib.blake2b(
-                email_key.encode(), key=hashlib.sha256(secret.encode()).digest(), digest_size=20
-            ).hexdigest()
-            for secret in self._secrets
+            hashlib.blake2b(email_key.encode(), key=key, digest_size=20).hexdigest()
+            for key in self._hashing
         ]
 
     def _signer(self, purpose: Purpose) -> Signer:
         return Signer(self._keys, salt=f"digest.{purpose}", digest_method=hashlib.sha256)
 
 
-def _stamp(secret: str, said: str) -> str:
-    key = hashlib.sha256(b"digest.mark:" + secret.encode()).digest()
+def _key(purpose: str, secret: str) -> bytes:
+    return hashlib.sha256(f"{purpose}{secret}".encode()).digest()
+
+
+def _stamp(key: bytes, said: str) -> str:
     return hashlib.blake2b(said.encode(), key=key, digest_size=10).hexdigest()
