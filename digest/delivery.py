@@ -30,6 +30,7 @@ BLOCK = 500
 Among = range | Sequence[int]  # subscriber ids
 _PEOPLE = Subscriber.__table__.c  # type: ignore[attr-defined]
 Progress = Callable[[int, int], None]
+_IS_NEW = col(Subscriber.next_digest_at) == col(Subscriber.confirmed_at)
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,30 @@ def prepare(
         if progress is not None:
             progress(done, max(done, waiting))
     return made, done - made
+
+
+def welcome(app: "App", stop: Callable[[], bool] = lambda: False) -> int:
+    """Prepares the first digests of those who have just confirmed, before all others; counts them.
+    Where there is nothing to read yet, the first digest comes at the reader's own hour."""
+    new = select(Subscriber.id).where(*_who(app.now(), None, None), _IS_NEW).limit(BLOCK)
+    with app.db.read() as session:
+        ids = [person for person in session.exec(new) if person is not None]
+    return prepare(app, among=ids, stop=stop)[0] if ids else 0
+
+
+def welcomes(app: "App", person: Subscriber) -> bool:
+    """Whether somebody is about to get a first digest: it is due, and there are papers for it."""
+    if not _is_new(person):
+        return False
+    with app.db.read() as session:
+        day = latest_day(session, app.now())
+        made = select(Digest.id).where(Digest.subscriber_id == person.id, Digest.day == day)
+        return day is not None and session.exec(made).first() is None
+
+
+def _is_new(person: Subscriber) -> bool:
+    """Confirming makes a digest due at once; the first one moves the date on."""
+    return person.next_digest_at is not None and person.next_digest_at == person.confirmed_at
 
 
 def due_ranges(app: "App", size: int = BLOCK) -> list[range]:
@@ -267,6 +292,7 @@ def _digest(planned: Plan, now: datetime, notes: list[dict[str, str]]) -> dict[s
         "candidates": planned.candidates,
         "news": notes,
         "also": [{"title": paper.title, "url": paper.url, "line": ""} for paper in planned.also],
+        "welcome": _is_new(planned.subscriber),
         "created_at": now,
     }
 
@@ -281,4 +307,11 @@ def _insert(session: Session, planned: Plan, told: news.Untold, now: datetime) -
         session, Pick, [pick.model_dump() | {"digest_id": kept[0]} for pick in planned.picks]
     )
     news.keep_told(session, planned.subscriber.id or 0, settled)
-    outbox.enqueue(session, "digest", planned.subscriber.id or 0, now, digest_id=kept[0])
+    outbox.enqueue(
+        session,
+        "digest",
+        planned.subscriber.id or 0,
+        now,
+        digest_id=kept[0],
+        urgent=row["welcome"],
+    )

@@ -55,6 +55,13 @@ def prepare(app: App, stop: Stop) -> None:
         log.info("prepared", digests=made, nothing_new=skipped)
 
 
+def welcome(app: App, stop: Stop) -> None:
+    """First digests do not wait for the others, for whoever has just confirmed is looking."""
+    made = delivery.welcome(app, stop)
+    if made:
+        log.info("welcomed", digests=made)
+
+
 def send(app: App, stop: Stop) -> None:
     sent = outbox.send_due(app, stop=stop)
     if sent != outbox.Sent():
@@ -88,6 +95,7 @@ JOBS = (
     Job("fetch", "scheduler", 60, fetch),
     Job("fetch seeds", "scheduler", 900, fetch_seeds),
     Job("prepare", "scheduler", 30, prepare),
+    Job("welcome", "scheduler", 5, welcome),
     Job("tidy", "scheduler", 600, tidy),
     Job("send", "worker", 2, send),
     Job("bounces", "worker", 300, read_bounces),

@@ -46,15 +46,17 @@ def enqueue(
     now: datetime,
     digest_id: int | None = None,
     recipient: str | None = None,
+    *,
+    urgent: bool = False,
 ) -> None:
     """Puts a mail into the outbox, to be sent as soon as may be; `recipient` where it does not go
-    to the reader's own address. A letter goes before all digests."""
+    to the reader's own address. A letter, and what is urgent, goes before all other digests."""
     session.add(
         OutboxMessage(
             kind=kind,
             subscriber_id=subscriber_id,
             digest_id=digest_id,
-            priority=ROUTINE if kind == "digest" else URGENT,
+            priority=ROUTINE if kind == "digest" and not urgent else URGENT,
             recipient=recipient,
             due_at=now,
             created_at=now,

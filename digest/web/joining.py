@@ -4,7 +4,7 @@ from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import Response
 
-from digest import subscribers
+from digest import delivery, schedule, subscribers
 from digest.errors import NotFound
 from digest.tokens import ExpiredToken
 from digest.web.bearing import bearer, id_of
@@ -26,5 +26,13 @@ def confirm(request: Request, form: FormData) -> Response:  # noqa: ARG001
     except NotFound as error:
         raise ExpiredToken from error
     token = app.tokens.sign("preferences", id_of(person), person.link_epoch, app.now())
-    first = local_moment(person.next_digest_at or app.now(), person.timezone)
-    return page(request, "confirm", person=person, done=True, preferences=token, first=first)
+    regular = schedule.next_due(app.now(), person.frequency, person.send_at, person.timezone)
+    return page(
+        request,
+        "confirm",
+        person=person,
+        done=True,
+        preferences=token,
+        at_once=delivery.welcomes(app, person),
+        regular=local_moment(regular, person.timezone),
+    )
