@@ -25,6 +25,9 @@ _UNWANTED = re.compile(
 )
 
 
+Marks = tuple[str, str]
+
+
 def slot(name: str) -> Markup:
     return Markup(f"\ue000{name}\ue001")  # noqa: S704 (our own text)
 
@@ -38,54 +41,56 @@ class Piece:
     """A text as it is sent, with places for each reader's own; `size` is its bytes without them.
 
     Made from what `cut` gave. What stands between the slots `open3` and `close3` is the fourth
-    sentence, which `marked` gives with marks around it.
+    sentence, which `mark` puts marks around.
     """
 
-    __slots__ = ("_parts", "_places", "_sentences", "size")
+    __slots__ = ("_marked", "_parts", "_places", "_sentences", "size")
 
     def __init__(self, cut_text: tuple[str, ...]) -> None:
         self._parts = [encode(cut_text[0])]
-        self._places: dict[str, list[int]] = {}
-        self._sentences: dict[str, str] = {}
-        sentence = ""
+        self._places: list[tuple[str, int]] = []
+        self._sentences: dict[int, tuple[int, str]] = {}  # where it stands, and the sentence
+        self._marked: dict[int, bytes] = {}
+        sentence = 0
         for name, text in zip(cut_text[1::2], cut_text[2::2], strict=True):
             if name.startswith("close") and text.isspace():  # the blank before the next sentence
-                self._sentences[sentence] += text
-                self._parts[-1] = encode(self._sentences[sentence])
+                place, before = self._sentences[sentence]
+                self._sentences[sentence] = place, before + text
+                self._parts[-1] = encode(before + text)
                 continue
             if name.startswith("open"):
-                sentence = name.removeprefix("open")
-                self._sentences[sentence] = text
-                self._places[f"sentence{sentence}"] = [len(self._parts)]
+                sentence = int(name.removeprefix("open"))
+                self._sentences[sentence] = len(self._parts), text
             elif not name.startswith("close"):
-                self._places.setdefault(name, []).append(len(self._parts))
+                self._places.append((name, len(self._parts)))
                 self._parts.append(b"")
             self._parts.append(encode(text))
         self.size = sum(map(len, self._parts))
 
-    def fill(self, values: Mapping[str, bytes]) -> bytes:
-        """The text with the encoded `values` in their places; one without a value stays empty."""
+    def fill(
+        self, values: Mapping[str, bytes], sentence: int | None = None, marks: Marks = ("", "")
+    ) -> bytes:
+        """The text with the encoded `values` in their places, of which one without a value stays
+        empty, and the `marks` around the `sentence`, where there is such a one."""
         whole = self._parts.copy()
-        for name, value in values.items():
-            for place in self._places.get(name, ()):
-                whole[place] = value
+        for name, place in self._places:
+            whole[place] = values.get(name, b"")
+        if sentence is not None and sentence in self._sentences:
+            whole[self._sentences[sentence][0]] = self._mark(sentence, marks)
         return b"".join(whole)
 
     def room(self, values: Mapping[str, bytes]) -> int:
         """The bytes of the text with the values in it."""
-        return self.size + sum(
-            len(value) - len(self._parts[place])
-            for name, value in values.items()
-            for place in self._places.get(name, ())
-        )
+        return self.size + sum(len(values.get(name, b"")) for name, _ in self._places)
 
-    def marked(self, number: int, before: str, after: str) -> dict[str, bytes]:
-        """The value that marks the sentence; none where there is no such sentence."""
-        text = self._sentences.get(str(number))
-        if text is None:
-            return {}
-        bare = text.rstrip()
-        return {f"sentence{number}": encode(f"{before}{bare}{after}{text[len(bare) :]}")}
+    def _mark(self, sentence: int, marks: Marks) -> bytes:
+        """The encoded sentence with the marks, which are the same for all readers."""
+        if sentence not in self._marked:
+            text = self._sentences[sentence][1]
+            bare = text.rstrip()
+            marked = f"{marks[0]}{bare}{marks[1]}{text[len(bare) :]}"
+            self._marked[sentence] = encode(marked)
+        return self._marked[sentence]
 
 
 def encode(text: str) -> bytes:
@@ -179,15 +184,17 @@ def sender(service: str, postal_address: str) -> str:
 
 def wrap(text: str, indent: str = "") -> str:
     """Lines of at most 72 characters; an address is never broken."""
-    lines: list[str] = []
-    line = ""
+    rest = " ".join(text.split())
     lead = indent + text[: len(text) - len(text.lstrip())]
-    for word in text.split():
-        if line and len(line) + 1 + len(word) > WIDTH:
-            lines.append(line)
-            line, lead = "", indent
-        line = f"{line} {word}" if line else lead + word
-    return "\n".join([*lines, line])
+    lines: list[str] = []
+    while len(lead) + len(rest) > WIDTH:
+        cut = rest.rfind(" ", 0, max(WIDTH + 1 - len(lead), 0))
+        if cut < 0 and (cut := rest.find(" ")) < 0:
+            break
+        lines.append(lead + rest[:cut])
+        rest, lead = rest[cut + 1 :], indent
+    lines.append(lead + rest if rest else "")
+    return "\n".join(lines)
 
 
 def wire_bytes(text: str) -> int:

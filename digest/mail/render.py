@@ -4,9 +4,10 @@ A paper is rendered, and its styles put in, once for all readers; a reader's mai
 such pieces and the few bytes that are the reader's own.
 """
 
+from binascii import a2b_qp
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from html import escape
 from typing import Any, Literal
 
@@ -67,15 +68,12 @@ _NOTHING = _Part(pieces.Piece(("",)), pieces.Piece(("",)), 0)
 
 @dataclass(frozen=True, slots=True)
 class _Own:
-    """What fills a paper's slots in one reader's mail, and which of its sentences is marked; its
-    bytes as HTML, in all (the mark's among them) and of the links alone."""
+    """What fills a paper's slots in one reader's mail, encoded, and which of its sentences is
+    marked."""
 
     html: dict[str, bytes]
     text: dict[str, bytes]
     sentence: int | None
-    html_bytes: int
-    link_bytes: int
-    mark_bytes: int
 
 
 def render_digest(env: jinja2.Environment, mail: DigestMail) -> Rendered:
@@ -155,15 +153,16 @@ def _papers(
     frame = _frame_bytes(env, mail)
     papers = [_piece(env, item, "full") for item in mail.items]
     html, text = _filled(env, papers, own)
-    shown = sum(paper.html_bytes + its.html_bytes for paper, its in zip(papers, own, strict=True))
-    if _fits(frame, [(shown, sum(map(len, html)) + sum(map(len, text)))]):
+    wire = sum(map(len, html)) + sum(map(len, text))
+    # Decoded it is shorter than encoded, so that hardly any mail needs to be decoded for its size.
+    if _fits(frame, [(sum(map(len, html)), wire)]) or _fits(frame, [(_decoded(html), wire)]):
         return html, text
     papers = [_piece(env, item, "title") for item in mail.items]
-    sizes = list(map(_bytes, papers, own))
+    sizes = list(map(partial(_bytes, env), papers, own))
     for level in LEVELS[1:]:
         for index, item in enumerate(mail.items):
             fuller = _piece(env, item, level)
-            before, sizes[index] = sizes[index], _bytes(fuller, own[index])
+            before, sizes[index] = sizes[index], _bytes(env, fuller, own[index])
             if not _fits(frame, sizes):
                 sizes[index] = before
                 break
@@ -174,8 +173,10 @@ def _papers(
 def _filled(
     env: jinja2.Environment, papers: Sequence[_Part], own: Sequence[_Own]
 ) -> tuple[list[bytes], list[bytes]]:
+    before, _, after = _bit(env, "mark")
+    marks = before, after
     pairs = list(zip(papers, own, strict=True))
-    html = [paper.html.fill(its.html | _marked(env, paper, its)) for paper, its in pairs]
+    html = [paper.html.fill(its.html, its.sentence, marks) for paper, its in pairs]
     return html, [paper.text.fill(its.text) for paper, its in pairs]
 
 
@@ -195,11 +196,19 @@ def _frame_bytes(env: jinja2.Environment, mail: DigestMail) -> tuple[int, int]:
     return frame.html_bytes + sum(part.html_bytes for part in below), wire
 
 
-def _bytes(paper: _Part, own: _Own) -> tuple[int, int]:
+def _bytes(env: jinja2.Environment, paper: _Part, own: _Own) -> tuple[int, int]:
     """A paper's bytes of HTML and of the encoded message, the reader's own among them."""
+    mark = 0 if own.sentence is None else sum(map(len, _bit(env, "mark")[::2]))
     wire = paper.html.room(own.html) + paper.text.room(own.text)
-    html = own.html_bytes if paper.whole else own.link_bytes
-    return paper.html_bytes + html, wire + 2 * own.mark_bytes
+    if paper.whole:
+        html = mark + _decoded(own.html.values())
+    else:
+        html = _decoded(own.html[name] for name in ("number", "up", "down"))
+    return paper.html_bytes + html, wire + 2 * mark
+
+
+def _decoded(parts: Iterable[bytes]) -> int:
+    return sum(len(a2b_qp(part)) for part in parts)
 
 
 # The pieces
@@ -329,32 +338,47 @@ def _http(url: str) -> str:
 
 
 def _own(env: jinja2.Environment, item: Item, number: int) -> _Own:
-    up, down = escape(item.up_url), escape(item.down_url)
-    shown = {"up": up, "down": down}
     number_html, number_text = _number(number)
-    html = {"number": number_html, "up": pieces.encode(up), "down": pieces.encode(down)}
-    text = {
-        "number": number_text,
-        "up": html["up"] if up == item.up_url else pieces.encode(item.up_url),
-        "down": html["down"] if down == item.down_url else pieces.encode(item.down_url),
-    }
+    up_html, up_text = _link(item.up_url)
+    down_html, down_text = _link(item.down_url)
+    html = {"number": number_html, "up": up_html, "down": down_html}
+    text = {"number": number_text, "up": up_text, "down": down_text}
     if item.exploring:
-        shown["flag"] = "".join(_bit(env, "flag"))
-        html["flag"] = pieces.encode(shown["flag"])
-        text["flag"] = pieces.encode(f"{INDENT}{FLAG}\n")
-    if reason := shorten(item.reason, 300):
-        before, _, after = _bit(env, "why")
-        shown["why"] = f"{before}{escape(reason)}{after}"
-        html["why"] = pieces.encode(shown["why"])
-        text["why"] = pieces.encode(f"\n{pieces.wrap(reason, INDENT)}\n")
+        html["flag"], text["flag"] = _flag(env)
+    if item.reason:
+        html["why"], text["why"] = _why(env, item.reason)
     if item.similar:
-        shown["similar"] = _similar(env, item.similar)
-        html["similar"] = pieces.encode(shown["similar"])
+        html["similar"] = pieces.encode(_similar(env, item.similar))
         text["similar"] = pieces.encode(_similar_text(item.similar))
-    mark = sum(map(len, _bit(env, "mark")[::2])) if item.sentence is not None else 0
-    size = len(str(number)) + mark + sum(len(value.encode()) for value in shown.values())
-    links = len(str(number)) + len(up.encode()) + len(down.encode())
-    return _Own(html, text, item.sentence, size, links, mark)
+    return _Own(html, text, item.sentence)
+
+
+def _link(url: str) -> tuple[bytes, bytes]:
+    """The address as HTML and as text. All of a mail's vote links are the same up to the dot."""
+    stem, dot, end = url.rpartition(".")
+    (stem_html, stem_text), (end_html, end_text) = _address(stem + dot), _address(end)
+    return stem_html + end_html, stem_text + end_text
+
+
+@lru_cache(maxsize=256)
+def _address(text: str) -> tuple[bytes, bytes]:
+    return pieces.encode(escape(text)), pieces.encode(text)
+
+
+@lru_cache(maxsize=4)
+def _flag(env: jinja2.Environment) -> tuple[bytes, bytes]:
+    return pieces.encode("".join(_bit(env, "flag"))), pieces.encode(f"{INDENT}{FLAG}\n")
+
+
+@lru_cache(maxsize=512)
+def _why(env: jinja2.Environment, reason: str) -> tuple[bytes, bytes]:
+    """The reason as HTML and as text; many readers share a topic."""
+    reason = shorten(reason, 300)
+    if not reason:
+        return b"", b""
+    before, _, after = _bit(env, "why")
+    html = pieces.encode(f"{before}{escape(reason)}{after}")
+    return html, pieces.encode(f"\n{pieces.wrap(reason, INDENT)}\n")
 
 
 def _similar(env: jinja2.Environment, copies: Sequence[Card]) -> str:
@@ -378,13 +402,6 @@ def _similar_text(copies: Sequence[Card]) -> str:
 @lru_cache(maxsize=128)
 def _number(number: int) -> tuple[bytes, bytes]:
     return pieces.encode(str(number)), pieces.encode(f"{number}.".ljust(len(INDENT)))
-
-
-def _marked(env: jinja2.Environment, paper: _Part, own: _Own) -> dict[str, bytes]:
-    if own.sentence is None:
-        return {}
-    before, _, after = _bit(env, "mark")
-    return paper.html.marked(own.sentence, before, after)
 
 
 @lru_cache(maxsize=16)
