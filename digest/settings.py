@@ -167,6 +167,7 @@ class Feeds(Section):
     contact: str = ""
     interval_minutes: int = Field(30, ge=5, le=1440)
     timeout: float = Field(60, gt=0)
+    private_hosts: tuple[str, ...] = ()
     max_megabytes: float = Field(20, gt=0)
     keep_raw_days: int = Field(14, ge=0, le=3650)
 

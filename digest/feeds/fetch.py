@@ -8,7 +8,7 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -18,10 +18,12 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import unquote, urljoin, urlsplit
 
+import httpcore2
 import httpx2
 
 from digest import __version__
 from digest.errors import FeedError
+from digest.feeds.wire import Overdue, Wire, is_own
 from digest.papers import clean, shortened
 
 MOST_REDIRECTS = 5
@@ -111,7 +113,8 @@ def _certificates() -> ssl.SSLContext:
 
 @dataclass(frozen=True, slots=True)
 class Fetcher:
-    """How to fetch: who we say we are, and the bounds. `timeout` is for the whole, in seconds."""
+    """How to fetch: who we say we are, and the bounds. `timeout` is for the whole, in seconds;
+    `private_hosts` are the names in one's own network that feeds may have."""
 
     contact: str = ""
     timeout: float = 60.0
@@ -119,28 +122,34 @@ class Fetcher:
     limiter: Limiter = LIMITER
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     turns: Turns | None = None
+    private_hosts: frozenset[str] = frozenset()
 
     def fetch(self, url: str, *, etag: str = "", last_modified: str = "") -> Fetched:
         """Asks for `url`, naming what we have of it.
 
         Raises FeedError, with `retry_after` where the server says how long to wait.
         """
-        headers = {"User-Agent": self._agent(), "Accept": ACCEPT}
+        headers = {"User-Agent": self._agent(), "Accept": ACCEPT, "Accept-Encoding": "gzip"}
         if etag:
             headers["If-None-Match"] = etag
         if last_modified:
             headers["If-Modified-Since"] = last_modified
         limits = httpx2.Timeout(self.timeout, connect=min(CONNECT_SECONDS, self.timeout))
+        wire = Wire(_certificates(), self.limiter.clock)
         try:
             with httpx2.Client(
-                headers=headers, timeout=limits, follow_redirects=False, verify=_certificates()
+                headers=headers, timeout=limits, follow_redirects=False, transport=wire
             ) as client:
-                return self._follow(client, url)
+                return self._follow(client, wire, url)
         except (httpx2.InvalidURL, ValueError) as error:
             raise FeedError(f"{shown(url)} is not a web address: {error}") from error
-        except httpx2.TimeoutException as error:
+        except Overdue as error:
+            raise FeedError(f"{shown(url)} took longer than {self.timeout:g} s") from error
+        except (httpx2.TimeoutException, httpcore2.TimeoutException) as error:
             raise FeedError(f"{shown(url)} did not answer within {self.timeout:g} s") from error
-        except httpx2.HTTPError as error:
+        except zlib.error as error:
+            raise FeedError(f"{shown(url)} is compressed and damaged") from error
+        except (httpx2.HTTPError, httpcore2.NetworkError, httpcore2.ProtocolError) as error:
             reason = clean(str(error)) or type(error).__name__
             raise FeedError(f"{shown(url)} cannot be fetched: {reason}") from error
 
@@ -152,16 +161,18 @@ class Fetcher:
         agent = f"paper-digest/{__version__}{about}"
         return agent.encode("ascii", "ignore").decode()
 
-    def _follow(self, client: httpx2.Client, url: str) -> Fetched:
+    def _follow(self, client: httpx2.Client, wire: Wire, url: str) -> Fetched:
         start, moved_to, for_good = url, "", True
+        own = self._own_hosts(url)
         for _ in range(MOST_REDIRECTS + 1):
             parts = urlsplit(url)
             if parts.scheme not in ("http", "https") or not parts.hostname:
                 raise FeedError(f"{shown(url)} is not a web address (http or https)")
-            with (
-                self.limiter.turn(parts.hostname, self.turns) as started,
-                client.stream("GET", url) as response,
-            ):
+            if parts.hostname not in own:
+                own = frozenset()  # from the open Internet no way leads back into one's own network
+            with self.limiter.turn(parts.hostname, self.turns) as started, ExitStack() as stack:
+                wire.allow(private=bool(own), until=started + self.timeout)
+                response = stack.enter_context(client.stream("GET", url))
                 if not response.has_redirect_location:
                     answer = self._answer(response, url, started + self.timeout)
                     return replace(answer, moved_to=moved_to)
@@ -169,6 +180,11 @@ class Fetcher:
                 for_good = for_good and response.status_code in FOR_GOOD
                 moved_to = url if for_good else moved_to
         raise FeedError(f"{shown(start)} was redirected more than {MOST_REDIRECTS} times")
+
+    def _own_hosts(self, url: str) -> frozenset[str]:
+        """The hosts of one's own network that a feed of this address may be fetched from."""
+        host = urlsplit(url).hostname or ""
+        return self.private_hosts | ({host} if is_own(host) else set())
 
     def _answer(self, response: httpx2.Response, url: str, deadline: float) -> Fetched:
         headers = response.headers
@@ -200,15 +216,30 @@ class Fetcher:
         return sentence
 
     def _body(self, response: httpx2.Response, url: str, deadline: float) -> bytes:
+        packed = _packed(response.headers.get("content-encoding", ""), shown(url))
         body = bytearray()
-        for chunk in response.iter_bytes():  # decompressed: a small answer may be a large feed
-            body += chunk
+        for chunk in response.iter_raw():
+            # a small answer may be a large feed, or too large to be held
+            room = self.most_bytes + 1 - len(body)
+            body += packed.decompress(chunk, room) if packed else chunk
             if len(body) > self.most_bytes:
                 size = f"{self.most_bytes / 1e6:g} MB"
                 raise FeedError(f"{shown(url)} is larger than {size} (feeds.max_megabytes)")
             if self.limiter.clock() > deadline:
                 raise FeedError(f"{shown(url)} took longer than {self.timeout:g} s")
+        if packed and body and not packed.eof:
+            raise FeedError(f"{shown(url)} was cut off in the middle")
         return bytes(body)
+
+
+def _packed(encoding: str, where: str) -> "zlib._Decompress | None":
+    """What unpacks a body; None where it is not packed. We ask for gzip, and take no other."""
+    encoding = encoding.strip().lower()
+    if encoding in ("", "identity"):
+        return None
+    if encoding not in ("gzip", "x-gzip"):
+        raise FeedError(f"{where} came compressed in a way not asked for: {encoding[:40]!r}")
+    return zlib.decompressobj(wbits=31)
 
 
 def read_file(path: str, most_bytes: int) -> Fetched:

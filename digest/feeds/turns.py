@@ -56,4 +56,12 @@ def fetcher(app: App) -> Fetcher:
     longest = timedelta(seconds=feeds.timeout * 2 + 10)
     most_bytes = int(feeds.max_megabytes * 1_000_000)
     turns = Turns(app, longest)
-    return Fetcher(feeds.contact, feeds.timeout, most_bytes, now=app.now, turns=turns)
+    private = frozenset(host.lower() for host in feeds.private_hosts)
+    return Fetcher(
+        feeds.contact,
+        feeds.timeout,
+        most_bytes,
+        now=app.now,
+        turns=turns,
+        private_hosts=private,
+    )
