@@ -12,6 +12,8 @@ from digest.models import metadata
 def run() -> None:
     engine = context.config.attributes["engine"]
     with engine.connect() as connection, _loose(connection):
+        if connection.dialect.name == "postgresql":  # processes that start together take turns
+            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext('digest schema'))")
         context.configure(connection=connection, target_metadata=metadata, render_as_batch=True)
         with context.begin_transaction():
             context.run_migrations()
