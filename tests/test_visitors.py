@@ -84,3 +84,10 @@ def test_a_preview_has_its_own_rate():
     assert limits.wait("a", "GET", "/", token=False, now=MORNING) == 0
     later = MORNING + timedelta(seconds=waits[-1])
     assert limits.wait("a", "POST", "/preview", token=False, now=later) == 0
+
+
+def test_all_in_all_a_visitor_has_much_room():
+    limits = Limits()
+    waits = [limits.wait("a", "GET", "/papers", token=False, now=MORNING) for _ in range(1300)]
+    assert waits.count(0) == 1200
+    assert limits.wait("b", "GET", "/papers", token=False, now=MORNING) == 0
