@@ -51,7 +51,7 @@ class Db:
             raise SettingsError(
                 f"database.url: such a database needs {error.name}, which is not installed{how}"
             ) from error
-        self._writing = self.engine.execution_options(immediate=True)
+        self.writing = self.engine.execution_options(immediate=True)
         self._reading = self.engine
         if self.engine.dialect.name == "postgresql":
             self._reading = self.engine.execution_options(isolation_level="REPEATABLE READ")
@@ -68,7 +68,7 @@ class Db:
     def write(self) -> Iterator[Session]:
         with (
             self._in_words(),
-            Session(self._writing, expire_on_commit=False, autoflush=True) as session,
+            Session(self.writing, expire_on_commit=False, autoflush=True) as session,
             session.begin(),
         ):
             yield session
@@ -76,13 +76,13 @@ class Db:
     @contextmanager
     def connect(self) -> Iterator[Connection]:
         """A writing Core connection, for bulk work; commits at its end."""
-        with self._in_words(), self._writing.begin() as connection:
+        with self._in_words(), self.writing.begin() as connection:
             yield connection
 
     @contextmanager
     def steps(self) -> Iterator[Connection]:
         """A writing Core connection held for many small transactions: each in its `begin()`."""
-        with self._in_words(), self._writing.connect() as connection:
+        with self._in_words(), self.writing.connect() as connection:
             yield connection
 
     @contextmanager
@@ -166,7 +166,7 @@ def alone(session: Session, name: str) -> None:
 def _alembic(db: Db) -> Config:
     config = Config()
     config.set_main_option("script_location", str(importlib.resources.files("digest.migrations")))
-    config.attributes["engine"] = db.engine
+    config.attributes["engine"] = db.writing
     return config
 
 

@@ -39,20 +39,21 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers",
         "sqlite: runs on SQLite alone, being about its file, or slow and of other things",
     )
+    config.addinivalue_line("markers", "postgres: runs on PostgreSQL alone")
+    config.addinivalue_line("markers", "bare: the database has no schema yet")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A test with an `app` or a `database` of its own runs on each of the databases."""
     names = metafunc.fixturenames
     asked = "app" in names or ("database" in names and "settings" not in names)
+    if not asked:
+        return
+    kinds = ["sqlite", "postgres"]
+    only = [kind for kind in kinds if metafunc.definition.get_closest_marker(kind)]
     chosen = metafunc.config.getoption("database")
-    if metafunc.definition.get_closest_marker("sqlite"):
-        chosen = "sqlite" if chosen != "postgres" else None
-    if asked and chosen is None:
-        metafunc.parametrize("database", [], indirect=True)
-    elif asked:
-        kinds = ["sqlite", "postgres"] if chosen == "both" else [chosen]
-        metafunc.parametrize("database", kinds, indirect=True)
+    wanted = [kind for kind in only or kinds if chosen in (kind, "both")]
+    metafunc.parametrize("database", wanted, indirect=True)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -149,13 +150,15 @@ def postgres_server() -> Iterator[postgres.Server]:
 @pytest.fixture
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The address of a fresh database with its schema, on SQLite or on PostgreSQL."""
+    bare = request.node.get_closest_marker("bare") is not None
     if getattr(request, "param", "sqlite") == "sqlite":
         file = tmp_path / "digest.db"
-        shutil.copy(request.getfixturevalue("empty_database"), file)
+        if not bare:
+            shutil.copy(request.getfixturevalue("empty_database"), file)
         yield f"sqlite:///{file}"
         return
     server = request.getfixturevalue("postgres_server")
-    url = server.new()
+    url = server.new(migrated=not bare)
     yield url
     server.drop(url)
 

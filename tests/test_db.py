@@ -3,6 +3,9 @@
 import sqlite3
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,11 +13,15 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
 from sqlmodel import select
 
-from digest.db import Db, schema_is_current, sqlite_file, upgrade
+from digest.db import Db, alone, schema_is_current, sqlite_file, upgrade
 from digest.errors import DatabaseError, SettingsError
 from digest.models import Feed, metadata
+
+
+pytestmark = pytest.mark.bare
 
 
 @pytest.fixture
@@ -23,8 +30,10 @@ def file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def db(file: Path) -> Db:
-    return Db(f"sqlite:///{file}")
+def db(database: str) -> Iterator[Db]:
+    opened = Db(database)
+    yield opened
+    opened.close()
 
 
 def feed(url: str) -> Feed:
@@ -60,6 +69,7 @@ def test_a_newer_schema_stops_the_start_and_says_what_to_do(db: Db) -> None:
         upgrade(db)
 
 
+@pytest.mark.sqlite
 def test_a_file_that_is_no_database_is_named(db: Db, file: Path) -> None:
     file.write_text("Dear diary, " * 100)
     with pytest.raises(DatabaseError, match=r"digest\.db"):
@@ -80,6 +90,7 @@ def test_a_folder_that_cannot_be_made_is_named(file: Path) -> None:
         Db(f"sqlite:///{file}/digest.db")
 
 
+@pytest.mark.sqlite
 def test_a_database_that_cannot_be_used_is_told_in_words(db: Db, file: Path) -> None:
     upgrade(db)
     with db.connect() as connection:
@@ -109,6 +120,7 @@ def test_a_failed_write_leaves_nothing(db: Db) -> None:
         assert session.exec(select(Feed)).all() == []
 
 
+@pytest.mark.sqlite
 def test_a_writer_holds_the_database_from_its_first_moment(db: Db, file: Path) -> None:
     upgrade(db)
     with db.write() as session:
@@ -138,8 +150,50 @@ def test_moments_come_back_as_they_went_in(db: Db) -> None:
 
 def test_a_broken_reference_is_refused(db: Db) -> None:
     upgrade(db)
-    with pytest.raises(Exception, match="FOREIGN KEY"), db.connect() as connection:
+    with pytest.raises(IntegrityError, match="(?i)foreign key"), db.connect() as connection:
         connection.execute(text("INSERT INTO paper_alias (alias, paper_id) VALUES ('a', 7)"))
+
+
+@pytest.mark.postgres
+def test_one_at_a_time_passes_a_name(db: Db) -> None:
+    order = []
+
+    def second() -> None:
+        with db.write() as session:
+            alone(session, "papers")
+            order.append("second")
+
+    with db.write() as session:
+        alone(session, "papers")
+        with db.write() as other:
+            alone(other, "something else")
+        thread = threading.Thread(target=second)
+        thread.start()
+        while not waiting(db):
+            time.sleep(0.01)
+        order.append("first")
+    thread.join()
+    assert order == ["first", "second"]
+
+
+def waiting(db: Db) -> bool:
+    with db.read() as session:
+        locks = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+        return bool(session.execute(locks).scalar())
+
+
+OPENER = """
+import sys
+from digest.db import Db, upgrade
+upgrade(Db(sys.argv[1]))
+"""
+
+
+def test_processes_that_start_together_make_the_schema_once(db: Db, database: str) -> None:
+    command = [sys.executable, "-c", OPENER, database]
+    openers = [subprocess.Popen(command, stderr=subprocess.PIPE) for _ in range(2)]
+    assert [opener.communicate(timeout=60)[1] for opener in openers] == [b"", b""]
+    assert schema_is_current(db)
 
 
 HOLDER = """
@@ -151,6 +205,7 @@ with Db(sys.argv[1]).exclusive("service") as held:
 """
 
 
+@pytest.mark.sqlite
 def test_a_lock_keeps_a_second_process_out_until_the_first_dies(db: Db) -> None:
     holder = subprocess.Popen(
         [sys.executable, "-c", HOLDER, db.url.render_as_string()],
