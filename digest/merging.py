@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 import structlog
-from sqlalchemy import ColumnElement, Table, and_, delete, exists, func, or_, update
+from sqlalchemy import ColumnElement, Table, and_, delete, exists, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session
 
@@ -14,6 +14,7 @@ PAPER, ALIAS = metadata.tables["paper"], metadata.tables["paper_alias"]
 ANNOUNCEMENT, UPVOTES = metadata.tables["announcement"], metadata.tables["upvotes"]
 FEEDBACK, SUBSCRIBER = metadata.tables["feedback"], metadata.tables["subscriber"]
 PICK, NEWS = metadata.tables["pick"], metadata.tables["paper_news"]
+TOLD = metadata.tables["told_news"]
 
 log = structlog.get_logger(__name__)
 
@@ -32,6 +33,7 @@ def absorb(session: Session, keep: int, gone: int, now: datetime) -> None:
     counted, voted = UPVOTES.alias(), FEEDBACK.alias()
     _yield_to(session, UPVOTES, keep, gone, counted, counted.c["count"] > UPVOTES.c["count"])
     _yield_to(session, FEEDBACK, keep, gone, voted, voted.c.voted_at > FEEDBACK.c.voted_at)
+    _tell_once(session, keep, gone)
     for table in (ANNOUNCEMENT, UPVOTES, FEEDBACK, NEWS):
         _move(session, table, keep, gone)
     _move_picks(session, keep, gone)
@@ -58,10 +60,13 @@ def _rename(session: Session, keep: int, gone: int, now: datetime) -> None:
         )
     )
     session.execute(update(ALIAS).where(ALIAS.c.paper_id == gone).values(paper_id=keep))
-    dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
     session.execute(
-        dialect.insert(ALIAS).on_conflict_do_nothing(), [{"alias": key, "paper_id": keep}]
+        _dialect(session).insert(ALIAS).on_conflict_do_nothing(), [{"alias": key, "paper_id": keep}]
     )
+
+
+def _dialect(session: Session) -> Any:
+    return sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
 
 
 def _train_anew(session: Session, gone: int) -> None:
@@ -98,6 +103,20 @@ def _same(table: Table, other: Any) -> ColumnElement[bool]:
         "paper_news": ("kind", "version"),
     }
     return and_(*(table.c[name] == other.c[name] for name in unique[table.name]))
+
+
+def _tell_once(session: Session, keep: int, gone: int) -> None:
+    """Who was told a piece of news of the one row is not told the same of the other."""
+    twin = NEWS.alias()
+    both = select(TOLD.c.subscriber_id, twin.c.id).where(
+        TOLD.c.news_id == NEWS.c.id,
+        NEWS.c.paper_id == gone,
+        twin.c.paper_id == keep,
+        _same(NEWS, twin),
+    )
+    columns = ["subscriber_id", "news_id"]
+    told = _dialect(session).insert(TOLD).from_select(columns, both)
+    session.execute(told.on_conflict_do_nothing())
 
 
 def _move_picks(session: Session, keep: int, gone: int) -> None:

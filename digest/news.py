@@ -48,11 +48,9 @@ def line_of(change: Change) -> dict[str, tuple[int, str]]:
 
 def record(session: Session, changes: Sequence[Change], now: datetime) -> None:
     """Keeps what is news for somebody. Who liked a row that is merged into another knows already
-    what the merging adds to the other: such a change is no news."""
+    what the merging adds to the other: that counts as told."""
     lines = {change.paper: told for change in changes if (told := line_of(change))}
-    merged = {gone: change.paper for change in changes for gone in change.merged}
-    liked = _liked(session, [*lines, *merged])
-    wanted = (liked & lines.keys()) - {merged[gone] for gone in liked & merged.keys()}
+    wanted = _liked(session, list(lines))
     rows = [
         {
             "paper_id": paper,
@@ -66,6 +64,28 @@ def record(session: Session, changes: Sequence[Change], now: datetime) -> None:
     ]
     if rows:
         insert_new(session, PaperNews, rows)
+    for change in changes:
+        if change.merged and change.paper in wanted:
+            _told_by_merging(session, change, lines[change.paper])
+
+
+def _told_by_merging(
+    session: Session, change: Change, lines: Mapping[str, tuple[int, str]]
+) -> None:
+    news = select(PaperNews.id).where(
+        PaperNews.paper_id == change.paper, col(PaperNews.kind).in_(lines)
+    )
+    knowing = select(Feedback.subscriber_id).where(
+        col(Feedback.paper_id).in_(change.merged), Feedback.vote == 1
+    )
+    readers = set(session.exec(knowing))
+    told = [
+        {"subscriber_id": reader, "news_id": piece}
+        for piece in session.exec(news)
+        for reader in readers
+    ]
+    if told:
+        insert_new(session, ToldNews, told)
 
 
 def _liked(session: Session, papers: Sequence[int]) -> set[int]:

@@ -7,7 +7,7 @@ from sqlmodel import select
 from test_merging import ARTICLE, PREPRINT, TIED, mail_of, put, rows, vote
 
 from digest.delivery import deliver, prepare, preview
-from digest.models import Digest, PaperNews
+from digest.models import Digest, PaperNews, Subscriber
 
 V2 = replace(PREPRINT, version=2, kind="replace", abstract="Fog hides most of the road.")
 PUBLISHED = replace(V2, journal="Annals of Fog", doi="10.1000/j.1")
@@ -142,3 +142,36 @@ def test_no_more_than_a_few_in_one_mail_and_the_rest_in_the_next(app, ada, clock
     next_day(app, clock, IMAGES[1:2])
     prepare(app)
     assert [len(told) for told in lines(app)] == [5, 2]
+
+
+def test_who_liked_both_rows_is_told_once(app, ada, clock):
+    """Ada heard of the article's second version before the two were known to be one."""
+    put(app, ARTICLE, PREPRINT)
+    for paper in (ARTICLE, PREPRINT):
+        vote(app, ada, paper.key, "up")
+    clock.forward(minutes=1)
+    put(app, replace(ARTICLE, version=2, kind="replace"))
+    next_day(app, clock)
+    prepare(app)
+    put(app, replace(PREPRINT, version=2, kind="replace"))
+    put(app, TIED)
+    next_day(app, clock, IMAGES[1:2])
+    prepare(app)
+    assert lines(app) == [["v2, abstract unchanged"], []]
+
+
+def test_one_readers_knowledge_is_not_anothers(app, ada, pia, clock):
+    """Pia liked the article and knows its journal; Ada liked the preprint alone."""
+    put(app, ARTICLE, PREPRINT)
+    vote(app, ada, PREPRINT.key, "up")
+    vote(app, pia, ARTICLE.key, "up")
+    with app.db.write() as session:
+        session.get(Subscriber, pia.id).status = "active"
+        session.get(Subscriber, pia.id).next_digest_at = clock()
+    clock.forward(minutes=1)
+    put(app, TIED)
+    next_day(app, clock)
+    assert prepare(app) == (2, 0)
+    told = {digest.subscriber_id: digest.news for digest in rows(app, Digest)}
+    assert [note["line"] for note in told[ada.id]] == ["now published in Annals of Fog"]
+    assert told[pia.id] == []
