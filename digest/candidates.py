@@ -114,6 +114,18 @@ def closed_rows(
     return rows_of
 
 
+def old_rows(readers: "Readers", window: Window) -> list[set[int]]:
+    """Per reader the rows that a first digest would leave out: those voted on and, but for a weekly
+    one, those of the days before."""
+    old = set((window.days < window.day.toordinal()).nonzero()[0].tolist())
+    row_of, rows_of = window.rows.row_of, []
+    for person in readers.subscribers:
+        voted = (str(paper) for paper, vote in readers.votes[person.id or 0] if vote)
+        rows = {row_of[name] for name in voted if name in row_of}
+        rows_of.append(rows if person.frequency == "weekly" else rows | old)
+    return rows_of
+
+
 def _covered(window: Window, last: tuple[date, datetime] | None) -> set[int]:
     """The rows that the digest of `last` (its day, when it was made) could have held."""
     if last is None:

@@ -91,13 +91,19 @@ def check(vote: str) -> None:
 
 
 def votes(
-    session: Session, subscriber_id: int, *, skip: int = 0, limit: int | None = None
+    session: Session,
+    subscriber_id: int,
+    *,
+    seeds: bool = False,
+    skip: int = 0,
+    limit: int | None = None,
 ) -> list[Voted]:
-    """The votes that stand, newest first."""
+    """The votes that stand, newest first; `seeds`: only the papers that the reader named."""
+    named = [Feedback.source == "seed"] if seeds else []
     rows = session.exec(
         select(Paper, Feedback)
         .join(Feedback, col(Feedback.paper_id) == col(Paper.id))
-        .where(Feedback.subscriber_id == subscriber_id, Feedback.vote != 0)
+        .where(Feedback.subscriber_id == subscriber_id, Feedback.vote != 0, *named)
         .order_by(col(Feedback.voted_at).desc(), col(Paper.id))
         .offset(skip)
         .limit(limit)

@@ -7,7 +7,7 @@ from math import exp, log
 from typing import TYPE_CHECKING
 
 from digest import training
-from digest.candidates import Window, closed_rows, latest_day, open_window
+from digest.candidates import Window, closed_rows, latest_day, old_rows, open_window
 from digest.editions import titles_by_id
 from digest.errors import NotFound
 from digest.models import Paper, Pick, Subscriber
@@ -38,6 +38,15 @@ class Plan:
     candidates: int
     picks: tuple[Pick, ...]
     also: tuple[Paper, ...] = ()
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a digest would hold: `picks` are papers with their reasons, out of `candidates`."""
+
+    day: date
+    candidates: int
+    picks: tuple[tuple[Paper, str], ...]
 
 
 @dataclass(frozen=True)
@@ -94,6 +103,23 @@ def plan(app: "App", email: str, day: date | None = None) -> Plan:
     training.refit_if_due(app)
     subscriber, day = _reader(app, email, day)
     return plans(app, [subscriber], day, again=False)[0]
+
+
+def trial(app: "App", reader: Subscriber) -> Trial:
+    """What a digest of the latest papers would hold for these wishes, stored or not, as if none had
+    been sent before; nothing of it is kept. An `id` of 0 stands for somebody new.
+
+    Raises NotFound where nothing was announced of late.
+    """
+    with app.db.read() as session:
+        day = latest_day(session, app.now())
+    if day is None:
+        raise NotFound("no paper was announced in the last week")
+    table = _table(app, [reader], day, again=False, trial=True)
+    planned = _plan(table, 0)
+    papers = {paper.id: paper for paper in table.window.papers}
+    picks = tuple((papers[pick.paper_id], pick.reason) for pick in planned.picks)
+    return Trial(day, planned.candidates, picks)
 
 
 def plans(app: "App", subscribers: Sequence[Subscriber], day: date, *, again: bool) -> list[Plan]:
@@ -235,16 +261,26 @@ def _topic(found: "Sequence[Reason]") -> str | None:
     return next((reason.label for reason in found if reason.kind == "topic"), None)
 
 
-def _table(app: "App", subscribers: Sequence[Subscriber], day: date, *, again: bool) -> _Table:
+def _table(
+    app: "App",
+    subscribers: Sequence[Subscriber],
+    day: date,
+    *,
+    again: bool,
+    trial: bool = False,
+) -> _Table:
     from digest.ranking.ranker import score  # noqa: PLC0415 (slow import)
     from digest.ranking.reasons import insight  # noqa: PLC0415 (slow import)
 
     space = training.feature_space(app)
     window = open_window(app, space, day)
-    readers = training.ready(app, space, subscribers)
+    readers = training.ready(app, space, subscribers, keep=not trial)
     with app.db.read() as session:
         titles = titles_by_id(session, map(int, readers.known.ids))
-        closed = closed_rows(session, readers, window, again=again)
+        if trial:
+            closed = old_rows(readers, window)
+        else:
+            closed = closed_rows(session, readers, window, again=again)
     scores = score(space, readers.rankers, readers.profile_rows, readers.known, window.rows)
     ranking = app.settings.ranking
     return _Table(

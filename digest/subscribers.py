@@ -179,6 +179,13 @@ def edit(app: "App", subscriber_id: int, changes: Changes) -> Subscriber:
     return person
 
 
+def tried(person: Subscriber, changes: Changes) -> Subscriber:
+    """A copy with the changes, stored nowhere: what the reader would be."""
+    copy = Subscriber(**person.model_dump())
+    _apply(copy, changes.checked())
+    return copy
+
+
 def like(app: "App", subscriber_id: int, named: Citations) -> seeds.Planted:
     """Papers to start from become votes up; says what became of them."""
     with app.db.write() as session:

@@ -41,11 +41,16 @@ class Readers:
 
 def feature_space(app: "App") -> "FeatureSpace":
     """The newest feature space; a first one is fitted where there is none."""
+    return stored_space(app) or refit(app)
+
+
+def stored_space(app: "App") -> "FeatureSpace | None":
+    """The newest feature space; None before the first was fitted."""
     with app.db.read() as session:
         version = session.exec(
             select(StoredSpace.version).order_by(col(StoredSpace.fitted_at).desc())
         ).first()
-    return load_space(app.db, version) if version else refit(app)
+    return load_space(app.db, version) if version else None
 
 
 def refit_if_due(app: "App") -> bool:
@@ -118,8 +123,11 @@ def profile(subscriber: Subscriber) -> Profile:
     )
 
 
-def ready(app: "App", space: "FeatureSpace", subscribers: Sequence[Subscriber]) -> Readers:
-    """The block's rankers: read where they are good, trained and kept where they are stale."""
+def ready(
+    app: "App", space: "FeatureSpace", subscribers: Sequence[Subscriber], *, keep: bool = True
+) -> Readers:
+    """The block's rankers: read where they are good, trained where they are stale, and kept then
+    but for a look that changes nothing."""
     from digest.ranking.ranker import Ranker  # noqa: PLC0415 (slow import)
 
     ids = [_id(subscriber) for subscriber in subscribers]
@@ -141,7 +149,8 @@ def ready(app: "App", space: "FeatureSpace", subscribers: Sequence[Subscriber]) 
     for at in stale:
         pairs = votes.get(ids[at], [])
         rankers[ids[at]] = _train(space, pairs, rows[[at]], known, app.settings.ranking.solver)
-    _keep(app, [subscribers[at] for at in stale], rankers)
+    if keep:
+        _keep(app, [subscribers[at] for at in stale], rankers)
     return Readers(
         tuple(subscribers),
         profiles,

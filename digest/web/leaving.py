@@ -1,21 +1,29 @@
 """The ways out: the unsubscribe page, and the mail provider's one click (RFC 8058)."""
 
+from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from digest import subscribers
 from digest.tokens import InvalidToken, Token
-from digest.web.bearing import holder, read_token
-from digest.web.pages import app_of, page
+from digest.web.bearing import holder, id_of, read_token
+from digest.web.pages import app_of, page, text_of
 
 
 def unsubscribe_page(request: Request) -> Response:
     return _question(request, read_token(request, "unsubscribe"), request.path_params["token"])
 
 
-def unsubscribe(request: Request) -> Response:
-    _leave(request, read_token(request, "unsubscribe"))
-    return page(request, "unsubscribe", person=None, gone=True, link="")
+def unsubscribe(request: Request, form: FormData) -> Response:
+    """Ends the subscription; who has left can still have the link to the data, by mail."""
+    token, said = read_token(request, "unsubscribe"), ""
+    person = holder(request, token)
+    if person is not None and text_of(form, "action") == "data":
+        subscribers.request_data_link(app_of(request), id_of(person))
+        said = f"A mail to {person.email} is on its way. Its link works for an hour."
+    else:
+        _leave(request, token)
+    return _question(request, token, request.path_params["token"], said)
 
 
 def one_click_page(request: Request) -> Response:
@@ -34,10 +42,10 @@ def one_click(request: Request) -> Response:
     return PlainTextResponse("Unsubscribed.\n")
 
 
-def _question(request: Request, token: Token, link: str) -> Response:
+def _question(request: Request, token: Token, link: str, said: str = "") -> Response:
     person = holder(request, token)
     gone = person is None or person.status == "removed"
-    return page(request, "unsubscribe", person=person, gone=gone, link=link)
+    return page(request, "unsubscribe", person=person, gone=gone, link=link, said=said)
 
 
 def _leave(request: Request, token: Token) -> None:

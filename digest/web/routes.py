@@ -13,7 +13,18 @@ from starlette.types import ASGIApp
 from digest.app import App
 from digest.errors import InputError, NotFound, TooMany
 from digest.tokens import ExpiredToken, InvalidToken
-from digest.web import health, joining, leaving, preferences, public, reading, reports, votes
+from digest.web import (
+    health,
+    history,
+    joining,
+    leaving,
+    mydata,
+    preferences,
+    public,
+    reading,
+    reports,
+    votes,
+)
 from digest.web.guard import Counts, Guard
 from digest.web.pages import Site, form_page, page
 from digest.web.proxy import BehindProxy
@@ -30,10 +41,16 @@ ROUTES = [
     Route("/confirm/{token}", form_page(joining.confirm), methods=["POST"]),
     Route("/preferences/{token}", preferences.preferences_page),
     Route("/preferences/{token}", form_page(preferences.preferences), methods=["POST"]),
+    Route("/preferences/{token}/votes", history.votes_page),
+    Route("/preferences/{token}/votes", form_page(history.votes), methods=["POST"]),
+    Route("/my-data/{token}", mydata.my_data_page),
+    Route("/my-data/{token}", form_page(mydata.my_data), methods=["POST"]),
+    Route("/address/{token}", mydata.address_page),
+    Route("/address/{token}", form_page(mydata.address), methods=["POST"]),
     Route("/vote/{token}", votes.vote_page),
     Route("/vote/{token}", form_page(votes.vote), methods=["POST"]),
     Route("/unsubscribe/{token}", leaving.unsubscribe_page),
-    Route("/unsubscribe/{token}", leaving.unsubscribe, methods=["POST"]),
+    Route("/unsubscribe/{token}", form_page(leaving.unsubscribe), methods=["POST"]),
     Route("/one-click/{token}", leaving.one_click_page),
     Route("/one-click/{token}", leaving.one_click, methods=["POST"]),
     Route("/digests/{token}", reading.digest_page),

@@ -1,0 +1,134 @@
+"""What the model has learned about a reader, in words."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sqlmodel import Session
+
+from digest import feedback, training
+from digest.editions import papers_by_id
+from digest.models import Paper, Subscriber
+
+if TYPE_CHECKING:
+    from digest.app import App
+    from digest.ranking.features import FeatureSpace
+    from digest.ranking.ranker import Ranker
+
+TERMS = 12
+PAPERS = 3
+_POOL = 4 * TERMS
+_LEAST = 0.15  # of the strongest term: what says less is noise
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """`stage` says in a sentence what the ranking goes by at this number of votes; `toward` and
+    `away` are the terms that draw a paper up and down, `papers` the liked ones that weigh most."""
+
+    likes: int
+    dislikes: int
+    stage: str
+    toward: tuple[str, ...] = ()
+    away: tuple[str, ...] = ()
+    papers: tuple[Paper, ...] = ()
+
+
+def learned(app: "App", person: Subscriber) -> Learned:
+    """Reads the stored model, or trains the reader's own in memory where votes came since; nothing
+    is kept, and no feature space is fitted."""
+    with app.db.read() as session:
+        counted = feedback.count_votes(session, person.id or 0)
+    space = training.stored_space(app)
+    if space is None:
+        return _told(counted, 0, person)
+    readers = training.ready(app, space, [person], keep=False)
+    ranker = readers.rankers[0]
+    row = _weights(space, readers)
+    with app.db.read() as session:
+        papers = _weightiest(session, ranker)
+    return _told(
+        counted,
+        ranker.likes,
+        person,
+        toward=_strongest(space, row),
+        away=_strongest(space, -row),
+        papers=papers,
+    )
+
+
+def _told(counted: dict[str, int], likes: int, person: Subscriber, **found: Any) -> Learned:
+    asked = bool(person.topics or person.categories)
+    return Learned(counted["up"], counted["down"], stage(likes, asked=asked), **found)
+
+
+def stage(likes: int, *, asked: bool) -> str:
+    """What so many likes make of the ranking; `asked`: topics or categories were named."""
+    from digest.ranking.ranker import Strength  # noqa: PLC0415 (slow import)
+
+    if not likes and not asked:
+        return "Nothing yet: name a topic or a category, or like a paper."
+    if not likes:
+        return "No likes yet: it goes by your topics and categories alone."
+    so_far = f"{likes} like{'s' * (likes > 1)} in"
+    if not asked:
+        return f"{so_far}: it goes by what you liked."
+    told = Strength.after(likes).profile
+    if told >= 0.5:
+        return f"{so_far}: still mostly your topics."
+    if told >= 0.1:
+        return f"{so_far}: what you liked counts as much as your topics."
+    return f"{so_far}: it goes mostly by what you liked; your topics tip the scales."
+
+
+def _weights(space: "FeatureSpace", readers: training.Readers) -> Any:
+    """What each term says for a paper, in log-odds."""
+    from digest.ranking.ranker import weights  # noqa: PLC0415 (slow import)
+
+    row = weights(space, readers.rankers, readers.profile_rows, readers.known)
+    return row[:, : len(space.weight)].toarray()[0]
+
+
+def _strongest(space: "FeatureSpace", row: Any) -> tuple[str, ...]:
+    """The terms of the largest weights, the largest first; one that is part of another is told by
+    the longer one."""
+    import numpy as np  # noqa: PLC0415 (slow import)
+
+    best = np.argsort(-row, kind="stable")[:_POOL]
+    if not len(best):
+        return ()
+    said = [space.terms[at] for at in best if row[at] > max(0.0, _LEAST * row[best[0]])]
+    return tuple(_apart(said)[:TERMS])
+
+
+def _apart(terms: Sequence[str]) -> list[str]:
+    """Without the terms whose words another term has, or that are another's plural; in order."""
+    kept: list[str] = []
+    for term in terms:
+        inside = [at for at, other in enumerate(kept) if _holds(term, other)]
+        if inside:
+            kept[inside[0]] = term
+            kept = [other for at, other in enumerate(kept) if at not in inside[1:]]
+        elif not any(_holds(other, term) for other in kept):
+            kept.append(term)
+    return list(dict.fromkeys(kept))
+
+
+def _holds(longer: str, shorter: str) -> bool:
+    return set(_singular(shorter)) <= set(_singular(longer))
+
+
+def _singular(term: str) -> Iterable[str]:
+    return (word.removesuffix("s") for word in term.split())
+
+
+def _weightiest(session: Session, ranker: "Ranker") -> tuple[Paper, ...]:
+    """The liked papers that say most; a like says the more, the less the others foretold it."""
+    likes = [
+        (weight, int(paper))
+        for paper, weight in zip(ranker.papers, ranker.coefficients, strict=True)
+        if weight > 0
+    ]
+    likes.sort(key=lambda pair: (-pair[0], pair[1]))
+    found = {paper.id: paper for paper in papers_by_id(session, [p for _, p in likes[:PAPERS]])}
+    return tuple(found[paper] for _, paper in likes[:PAPERS] if paper in found)
