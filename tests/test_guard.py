@@ -1,4 +1,5 @@
-"""What stands around the pages, over real HTTP: floods, guesses, foreign forms, proxies, slow ones."""
+"""What stands around the pages, over real HTTP: floods, guesses, forgery, proxies, slowness."""
+# ruff: noqa: F811
 
 import re
 import socket

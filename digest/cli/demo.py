@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from digest.cli.terminal import AsJson, log_to_stderr, print_json, print_table, progress, say
+from digest.cli.terminal import AsJson, print_json, print_table, progress, say
 
 if TYPE_CHECKING:
     from digest.demo.stage import Morning, Stage
@@ -26,9 +26,10 @@ def demo(
 ) -> None:
     """The whole product with no configuration: sample papers, readers, and their mailboxes."""
     from digest import demo as product
+    from digest import logs
     from digest.demo import pages
 
-    log_to_stderr(verbose=False)
+    logs.configure(verbose=False)
     with product.until_ended(), ExitStack() as stack:
         door = None if no_serve else stack.enter_context(product.door(port))
         number = door.getsockname()[1] if door else port or product.DEFAULT_PORT

@@ -35,32 +35,14 @@ _PIPE_WIDTH = 10_000  # a table that goes to a file or a program is never cut or
 @contextmanager
 def opened(context: typer.Context, *, verbose: bool = False) -> "Iterator[App]":
     """The application of `--config`; the log goes to stderr, `verbose` from the level info on."""
+    from digest import logs
     from digest.app import open_app
     from digest.settings import load
 
-    log_to_stderr(verbose)
-    with open_app(load(context.obj)) as app:
+    settings = load(context.obj)
+    logs.configure(verbose=verbose, form=settings.logs.format)
+    with open_app(settings) as app:
         yield app
-
-
-def log_to_stderr(verbose: bool) -> None:
-    import structlog
-
-    person = sys.stderr.isatty()
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=not person),
-            *([] if person else [structlog.processors.format_exc_info]),
-            structlog.dev.ConsoleRenderer()
-            if person
-            else structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"]),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(20 if verbose else 30),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=False,
-    )
 
 
 @cache

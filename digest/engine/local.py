@@ -1,5 +1,6 @@
 """Runs the jobs inside this process: APScheduler wakes them, each in a thread of its own."""
 
+import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -46,9 +47,10 @@ def running(app: App, parts: Sequence[str]) -> Iterator[None]:
 
 
 def _run(app: App, job: Job, stop: Stop) -> None:
-    try:
-        job.run(app, stop)
-    except DigestError as error:
-        log.error("job failed", job=job.name, reason=str(error))
-    except Exception:
-        log.exception("job crashed", job=job.name)
+    with structlog.contextvars.bound_contextvars(job=job.name, run=secrets.token_hex(4)):
+        try:
+            job.run(app, stop)
+        except DigestError as error:
+            log.error("job failed", reason=str(error))
+        except Exception:
+            log.exception("job crashed")
