@@ -286,12 +286,14 @@ class Suppression(SQLModel, table=True):
 
 
 class StoredSpace(SQLModel, table=True):
-    """A fitted feature space; the newest one is in use, older ones go."""
+    """A fitted feature space; the newest one is in use, older ones go. `papers` are the ids of
+    those that it was fitted to, in the order of its rows: eight bytes each."""
 
     __tablename__ = "feature_space"
     version: str = Field(primary_key=True)
     documents: int
     fitted_at: datetime = _moment()
+    papers: bytes | None = None
     data: bytes
 
 

@@ -82,11 +82,15 @@ def _is_stale(
 def refit(app: "App") -> "FeatureSpace":
     """Fits the feature space to the newest papers and keeps it. No ranker is lost by it: rankers
     name papers, and a paper's row is made anew in any space."""
+    import numpy as np  # noqa: PLC0415 (slow import)
+
     from digest.ranking.features import FeatureSpace  # noqa: PLC0415 (slow import)
 
+    read_at = app.now()
     with app.db.read() as session:
         newest = select(Paper).where(LISTED).order_by(col(Paper.id).desc())
         papers = session.exec(newest.limit(CORPUS)).all()
+    papers = sorted(papers, key=lambda paper: (paper.title, paper.abstract))
     space = FeatureSpace.fit(papers)
     with app.db.write() as session:
         session.exec(delete(StoredSpace))
@@ -94,7 +98,8 @@ def refit(app: "App") -> "FeatureSpace":
             StoredSpace(
                 version=space.version,
                 documents=len(papers),
-                fitted_at=app.now(),
+                fitted_at=read_at,
+                papers=np.array([paper.id for paper in papers], "<i8").tobytes(),
                 data=space.dumps(),
             )
         )
@@ -162,17 +167,34 @@ def ready(
 
 
 def _known(db: Db, space: "FeatureSpace", session: Session, named: Collection[int]) -> "PaperRows":
-    """The rows of the papers voted on; those made for an earlier block of readers are used again
-    while their paper is unchanged."""
-    import numpy as np  # noqa: PLC0415 (slow import)
+    """The rows of the papers voted on: those that the space was fitted to are in it; those made for
+    an earlier block of readers are used again while their paper is unchanged."""
     import scipy.sparse as sp  # noqa: PLC0415 (slow import)
 
     from digest.ranking.features import PaperRows  # noqa: PLC0415 (slow import)
 
-    kept = _kept_rows(db, space.version)
-    if len(kept) + len(named) > KEPT_ROWS:
-        kept.clear()
+    fitted = _fitted(db, space.version)
     changed = _changed(session, named)
+    inside = sorted(p for p, at in changed.items() if p in fitted.row_of and at < fitted.at)
+    outside = {paper: changed[paper] for paper in changed.keys() - set(inside)}
+    made, rows = _made(db, space, session, outside)
+    listed = space.neighbourhood[[fitted.row_of[paper] for paper in inside]]
+    return PaperRows(
+        tuple(map(str, (*inside, *made))),
+        sp.csr_array(sp.vstack([listed, rows], format="csr")) if made else listed,
+    )
+
+
+def _made(
+    db: Db, space: "FeatureSpace", session: Session, changed: dict[int, datetime]
+) -> tuple[list[int], Any]:
+    """The ids and rows of papers that the space does not hold, of those that have a text."""
+    import numpy as np  # noqa: PLC0415 (slow import)
+    import scipy.sparse as sp  # noqa: PLC0415 (slow import)
+
+    kept = _kept_rows(db, space.version)
+    if len(kept) + len(changed) > KEPT_ROWS:
+        kept.clear()
     rows = {paper: kept[paper, at] for paper, at in changed.items() if (paper, at) in kept}
     # A paper named by its id alone says nothing until its text is there.
     new = [p for p in papers_by_id(session, changed.keys() - rows.keys()) if p.title or p.abstract]
@@ -190,7 +212,26 @@ def _known(db: Db, space: "FeatureSpace", session: Session, named: Collection[in
         ),
         shape=(len(ids), space.width),
     )
-    return PaperRows(tuple(map(str, ids)), matrix)
+    return ids, matrix
+
+
+@dataclass(frozen=True, slots=True)
+class _Fitted:
+    """Which row of the space is which paper's, as the paper was `at` that moment."""
+
+    row_of: dict[int, int]
+    at: datetime
+
+
+@lru_cache(maxsize=2)
+def _fitted(db: Db, version: str) -> _Fitted:
+    import numpy as np  # noqa: PLC0415 (slow import)
+
+    with db.read() as session:
+        stored = select(StoredSpace.papers, StoredSpace.fitted_at)
+        papers, at = session.exec(stored.where(StoredSpace.version == version)).one()
+    ids = np.frombuffer(papers or b"", "<i8").tolist()
+    return _Fitted({paper: row for row, paper in enumerate(ids)}, at)
 
 
 @lru_cache(maxsize=1)
