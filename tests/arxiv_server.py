@@ -70,6 +70,7 @@ class Arxiv:
             f"{self.url}/oai",
             f"{self.url}/details",
             f"{self.url}/daily",
+            f"{self.url}/works",
         )
 
     def answer(self, path: str) -> Answer:

@@ -1,16 +1,25 @@
 """Papers that readers named: their texts are fetched once, and are no news."""
 
 from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from arxiv_server import Arxiv, Scripted
-from feed_server import Source, serving
+from feed_server import Answer, Source, serving
 from sqlmodel import select
 
 from digest import seeds
 from digest.citations import parse_citations
 from digest.feeds.named import fetch_named
+from digest.feeds.routes import Routes
 from digest.models import Announcement, Paper
+
+
+@pytest.fixture
+def settings(settings):
+    feeds = settings.feeds.model_copy(update={"contact": "op@lab.test"})
+    return settings.model_copy(update={"feeds": feeds})
 
 
 @pytest.fixture
@@ -68,3 +77,49 @@ def test_an_error_leaves_it_for_the_next_time(app, ada, arxiv):
 def test_nobody_is_asked_where_nothing_is_wanted(app, arxiv, source):
     fetch_named(app, arxiv.routes)
     assert source.asked == []
+
+
+# DOIs
+
+
+WORKS = (Path(__file__).parent / "feeds" / "crossref.json").read_bytes()
+
+
+def test_a_doi_gets_its_text_from_crossref(app, ada, source, clock):
+    source.otherwise = lambda _path: Answer(body=WORKS)
+    named(app, ada, "doi:10.1000/invented.1\n10.1000/Invented.2\n10.1000/nobody")
+    routes = Routes(crossref=f"{source.url}/works")
+    assert fetch_named(app, routes).updated == 2
+    first, bare, unknown = papers(app)
+    assert (first.title, first.abstract) == (
+        "Growth of E. inventa at low CO₂ & light",
+        "We grow it at p < 5 and wait. It grows.",
+    )
+    assert first.authors == ["Ann Able", "Bo Bee Jr.", "The Z Consortium"]
+    assert (first.journal, first.version) == ("Annals of Invented Science", 1)
+    assert (bare.title, bare.abstract, bare.journal) == ("Nothing but a title", "", None)
+    assert (unknown.key, unknown.version) == ("doi:10.1000/nobody", seeds.ASKED_IN_VAIN)
+    assert {paper.announced_day for paper in papers(app)} == {None}
+    ((path, headers),) = source.asked
+    dois = parse_qs(urlsplit(path).query)["filter"][0].split(",")
+    assert dois == ["doi:10.1000/invented.1", "doi:10.1000/invented.2", "doi:10.1000/nobody"]
+    assert "(+mailto:op@lab.test)" in headers["user-agent"]
+    fetch_named(app, routes)
+    assert len(source.asked) == 1
+
+
+def test_a_pasted_abstract_stays_where_crossref_has_none(app, ada, source):
+    source.otherwise = lambda _path: Answer(body=WORKS)
+    named(app, ada, "@article{x, doi={10.1000/invented.2}, title={T}, abstract={As pasted.}}")
+    fetch_named(app, Routes(crossref=f"{source.url}/works"))
+    (paper,) = papers(app)
+    assert (paper.title, paper.abstract) == ("Nothing but a title", "As pasted.")
+
+
+def test_crossrefs_refusal_leaves_it_for_the_next_time(app, ada, source):
+    source.otherwise = lambda _path: Answer(429, headers={"Retry-After": "5"})
+    named(app, ada, "10.1000/invented.1")
+    routes = Routes(crossref=f"{source.url}/works")
+    fetch_named(app, routes)
+    source.otherwise = lambda _path: Answer(body=WORKS)
+    assert fetch_named(app, routes).updated == 1

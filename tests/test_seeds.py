@@ -65,9 +65,9 @@ def test_an_id_alone_says_nothing_until_its_text_is_there(app, ada, clock):
     like(app, ada, "2405.00001")
     assert [(paper.id, paper.score) for paper in rank(app, ada.email)] == before
     with app.db.write() as session:
-        assert [paper.key for paper in seeds.wanting(session)] == ["arxiv:2405.00001"]
+        assert [paper.key for paper in seeds.wanting(session, "arxiv")] == ["arxiv:2405.00001"]
         store(session, Listing("", None, (entry(kind="replace"),)), None, clock())
-        assert seeds.wanting(session) == []
+        assert seeds.wanting(session, "arxiv") == []
     assert [(paper.id, paper.score) for paper in rank(app, ada.email)] != before
 
 

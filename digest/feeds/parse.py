@@ -15,6 +15,7 @@ from digest.feeds import (
     arxiv_api,
     biorxiv,
     bounds,
+    crossref,
     fields,
     generic,
     huggingface,
@@ -86,6 +87,8 @@ def _from_json(body: bytes, url: str, today: date) -> Listing:
         return jsonfeed.read(answer, url, today)
     if biorxiv.is_api(answer):
         return biorxiv.read(answer, url, today)
+    if crossref.is_works(answer):
+        return crossref.read(answer, url, today)
     return huggingface.read(answer, url, today)
 
 

@@ -6,6 +6,7 @@ from datetime import date
 from urllib.parse import parse_qs, quote, urlencode, urlsplit, urlunsplit
 
 API_PAGE = 200  # records that one request to arXiv's API asks for; ids make long addresses
+DOIS_AT_ONCE = 20
 _OWN_GROUPS = {"cs", "math", "stat", "eess", "econ", "q-bio", "q-fin"}
 
 
@@ -18,6 +19,7 @@ class Routes:
     arxiv_oai: str = "https://oaipmh.arxiv.org/oai"
     biorxiv: str = "https://api.biorxiv.org/details"
     huggingface: str = "https://huggingface.co/api/daily_papers"
+    crossref: str = "https://api.crossref.org/works"
 
     def list_page(self, category: str) -> str:
         return f"{self.arxiv_list}/{category}/new"
@@ -25,6 +27,11 @@ class Routes:
     def by_ids(self, ids: Iterable[str]) -> str:
         query = {"id_list": ",".join(ids), "max_results": API_PAGE}
         return f"{self.arxiv_api}?{urlencode(query, safe=',/')}"
+
+    def by_dois(self, dois: Iterable[str]) -> str:
+        """Works by their DOIs, as many as there are."""
+        query = {"filter": ",".join(f"doi:{doi}" for doi in dois), "rows": DOIS_AT_ONCE}
+        return f"{self.crossref}?{urlencode(query, safe=',:/')}"
 
     def submitted(self, category: str, first: date, last: date, start: int) -> str:
         """Papers of a category by the day of their first version, in UTC, oldest first."""
