@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import func
 from sqlmodel import Session, col, select
 
-from digest import schedule, training
+from digest import hold, schedule, training
 from digest.db import Db
 from digest.models import Digest, Paper, Pick
 
@@ -48,14 +48,16 @@ def latest_day(session: Session, now: datetime) -> date | None:
 def open_window(app: "App", space: "FeatureSpace", day: date) -> Window:
     """The papers that digests of the day may hold; made once and kept until one of them changes."""
     with app.db.read() as session:
+        first, last = schedule.window(day)
+        days = max(first, hold.resumed_from(session) or first), last
         stamp = session.exec(
-            select(func.count(), func.max(Paper.updated_at)).where(_within(day))
+            select(func.count(), func.max(Paper.updated_at)).where(_within(days))
         ).one()
-    return _load_window(app.db, space.version, day, tuple(stamp))
+    return _load_window(app.db, space.version, day, days, tuple(stamp))
 
 
-def _within(day: date) -> Any:
-    return col(Paper.announced_day).between(*schedule.window(day))
+def _within(days: tuple[date, date]) -> Any:
+    return col(Paper.announced_day).between(*days)
 
 
 @lru_cache(maxsize=2)
@@ -63,6 +65,7 @@ def _load_window(
     db: Db,
     version: str,
     day: date,
+    days: tuple[date, date],
     stamp: tuple[Any, ...],  # noqa: ARG001 (a paper that came or changed makes another entry)
 ) -> Window:
     import numpy as np  # noqa: PLC0415 (slow import)
@@ -74,7 +77,7 @@ def _load_window(
     space = training.load_space(db, version)
     newest_first = (col(Paper.announced_day).desc(), col(Paper.id))
     with db.read() as session:
-        papers = tuple(session.exec(select(Paper).where(_within(day)).order_by(*newest_first)))
+        papers = tuple(session.exec(select(Paper).where(_within(days)).order_by(*newest_first)))
     return Window(
         day,
         papers,
@@ -163,7 +166,8 @@ def _sent(session: Session, ids: Sequence[int], day: date) -> dict[int, set[int]
         select(Pick)
         .join(Digest, col(Digest.id) == Pick.digest_id)
         .join(Paper, col(Paper.id) == Pick.paper_id)
-        .where(col(Pick.subscriber_id).in_(ids), Digest.day != day, _within(day))
+        .where(col(Pick.subscriber_id).in_(ids), Digest.day != day)
+        .where(_within(schedule.window(day)))
     )
     sent: dict[int, set[int]] = {}
     for pick in found:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy import func, update
 from sqlmodel import Session, col, or_, select
 
-from digest import editions, news, outcomes, schedule, training
+from digest import editions, hold, news, outcomes, schedule, training
 from digest.candidates import latest_day
 from digest.db import insert_new
 from digest.mail import outbox
@@ -65,8 +65,10 @@ def deliver(
 
     `only` is one subscriber's address; `progress` is told of (done, all), first of preparing, then
     of sending.
-    Raises NotFound where `only` is nobody, MailError where the server refuses us as a whole.
+    Raises NotFound where `only` is nobody, MailError where the server refuses us as a whole,
+    DatabaseError where delivery is held.
     """
+    hold.refuse(app)
     with app.db.read() as session:
         reader = find(session, only).id if only is not None else None
     among = None if reader is None else [reader]
@@ -88,10 +90,11 @@ def prepare(
 ) -> tuple[int, int]:
     """Puts due digests (`among`: of those of these subscriber ids who are due) into the outbox;
     gives how many, and how many readers had nothing to read. Once `stop` says so, no further block
-    of readers is begun. Two of these at once do no harm, whatever they share."""
+    of readers is begun. Two of these at once do no harm, whatever they share; nothing is made while
+    delivery is held."""
     now = app.now()
     with app.db.read() as session:
-        waiting = _count(session, _who(now, day, among))
+        waiting = 0 if hold.held(session) else _count(session, _who(now, day, among))
         covered = day or latest_day(session, now)
     if waiting and covered is not None:
         training.refit_if_due(app)

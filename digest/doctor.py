@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from sqlalchemy import func
 from sqlmodel import Session, col, select
 
-from digest import alerts
+from digest import alerts, hold
 from digest.app import App
 from digest.db import schema_is_current
 from digest.errors import DatabaseError, MailError, SettingsError
@@ -65,6 +65,7 @@ def check(app: App, ask: "Resolver | None" = None) -> list[Finding]:
         *_batches(app),
         *_troubles(app),
         *_readers(app),
+        *_held(app),
         *_outbox(app),
         *_refusals(app),
     ]
@@ -91,6 +92,18 @@ def _database(app: App) -> Iterator[Finding]:
         )
     if app.db.file is not None:
         yield _space(app.db.file)
+
+
+def _held(app: App) -> Iterator[Finding]:
+    with app.db.read() as session:
+        kept = hold.held(session)
+    if kept is not None:
+        yield Finding(
+            "delivery",
+            "fail",
+            f"No digest goes out since {kept.since:%Y-%m-%d %H:%M} UTC: {kept.reason}.",
+            "`digest db resume DAY` goes on with what was announced on DAY and later.",
+        )
 
 
 def _space(file: Path) -> Finding:

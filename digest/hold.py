@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from sqlmodel import Session
 
-from digest.errors import InputError
+from digest.errors import DatabaseError, InputError
 from digest.models import Hold
 
 if TYPE_CHECKING:
@@ -18,6 +18,17 @@ def held(session: Session) -> Hold | None:
     """The hold that is on, or None where delivery goes on."""
     kept = session.get(Hold, 1)
     return kept if kept is not None and kept.resumed_from is None else None
+
+
+def refuse(app: "App") -> None:
+    """Raises DatabaseError where delivery is held."""
+    with app.db.read() as session:
+        kept = held(session)
+    if kept is not None:
+        raise DatabaseError(
+            f"delivery is held since {kept.since:%Y-%m-%d %H:%M} UTC ({kept.reason}):"
+            " `digest db resume DAY` goes on with what was announced on that day and later"
+        )
 
 
 def resumed_from(session: Session) -> date | None:

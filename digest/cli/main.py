@@ -7,7 +7,17 @@ import typer
 
 from digest import __version__
 from digest.cli import bounces, demo, digests, feeds, subscribers
-from digest.cli.terminal import AsJson, opened, print_fields, print_json, print_table, say
+from digest.cli.terminal import (
+    AsJson,
+    Yes,
+    opened,
+    parse_day,
+    print_fields,
+    print_json,
+    print_table,
+    say,
+    sure,
+)
 
 if TYPE_CHECKING:
     from digest.doctor import Finding
@@ -129,6 +139,71 @@ def upgrade(context: typer.Context, as_json: AsJson = False) -> None:
         print_json({"database": place, "current": True})
     else:
         say(f"{place} has this version's schema.")
+
+
+@db.command("backup")
+def backup(context: typer.Context, file: Path, as_json: AsJson = False) -> None:
+    """Write the whole database into FILE, while the service runs; never over an existing file."""
+    from digest import backup as copies
+
+    with opened(context) as app:
+        size = copies.backup(app.db, file)
+        place = app.db.file.with_name("secret") if app.db.file else None
+        own_secret = bool(app.settings.web.secret.get_secret_value())
+    if as_json:
+        print_json({"file": str(file), "bytes": size})
+        return
+    say(f"{file} holds the database: {size / 1e6:.1f} MB, readable by you alone.")
+    kept = "config.toml" if own_secret or place is None else str(place)
+    say(f"Keep {kept} with it: without its secret the links in the mails of the past end.")
+
+
+@db.command("restore")
+def restore(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False)],
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Put a backup in the place of the database, and hold delivery until `digest db resume`."""
+    from digest import backup as copies
+    from digest import logs
+    from digest.settings import load
+
+    logs.configure(verbose=False)
+    settings = load(context.obj)
+    sure(f"{file} is to replace the database {settings.database.url.split('@')[-1]}.", yes)
+    done = copies.restore(settings, file)
+    if as_json:
+        print_json(done)
+        return
+    if done.replaced:
+        say(f"The replaced database is kept as {done.replaced}.")
+    if done.left is None:
+        say("It could not be read: who left or was suppressed since the backup is not known.")
+    else:
+        say(f"Taken over from it: {done.left} who left, {done.suppressed} suppressions.")
+    say("Delivery is held, so that nothing is mailed twice: `digest db resume DAY` goes on with")
+    say("what was announced on that listing day and later.")
+
+
+@db.command("resume")
+def resume(
+    context: typer.Context,
+    day: Annotated[str, typer.Argument(metavar="DAY", help="The first listing day to mail.")],
+    as_json: AsJson = False,
+) -> None:
+    """Let delivery go on after a restore, with what was announced on DAY and later."""
+    from digest import hold
+
+    first = parse_day(day)
+    assert first is not None
+    with opened(context) as app:
+        hold.resume(app, first)
+    if as_json:
+        print_json({"resumed_from": first})
+    else:
+        say(f"Delivery goes on with what was announced on {first} and later.")
 
 
 def _staying(start: str, help_text: str) -> None:

@@ -1,0 +1,306 @@
+"""The whole database as one file, taken while the service runs, and back from it.
+
+After a restore delivery is held (`digest.hold`), since nobody can tell which mails went out between
+the backup and the restore.
+"""
+
+import os
+import shutil
+import sqlite3
+import subprocess
+from contextlib import ExitStack, closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import URL
+from sqlmodel import Session, col, select
+
+from digest import subscribers
+from digest.app import App, open_app
+from digest.db import Db, insert_new, knows_revision
+from digest.errors import DatabaseError, InputError
+from digest.models import Digest, Hold, OutboxMessage, Subscriber, Suppression
+from digest.settings import Settings
+
+PARTS = ("scheduler", "worker", "sender")
+NUMBERED: tuple[Any, ...] = (Subscriber, Digest, OutboxMessage)
+LEAP = 1_000_000  # ids passed over where the replaced database cannot tell how far it had come
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What a restore did: where the replaced database is kept (SQLite), and how many of its newer
+    unsubscribes and suppressions were taken over; None where it could not be read."""
+
+    replaced: Path | None
+    left: int | None
+    suppressed: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the replaced database knows that must outlive it: the keys of the addresses that left,
+    the suppressions, and the highest id of each numbered table."""
+
+    left: frozenset[str]
+    suppressions: tuple[dict[str, Any], ...]
+    highest: dict[str, int]
+
+
+def backup(db: Db, file: Path) -> int:
+    """Writes the database as it is at this moment into `file`; gives the size in bytes.
+
+    The service may run on meanwhile: SQLite's online backup, and pg_dump on PostgreSQL. The file
+    is readable by its owner alone and is there only when it is whole. Raises InputError where a
+    file of this name is there, DatabaseError where the copy fails.
+    """
+    if file.exists():
+        raise InputError(f"{file} is there already: a backup never overwrites one")
+    draft = file.with_name(f"{file.name}.part")
+    try:
+        draft.touch(mode=0o600)
+        if db.file is not None:
+            _copy(db.file, draft)
+        else:
+            _run(db.url, "pg_dump", "--format=custom", "--no-owner", f"--file={draft}")
+        with draft.open("rb") as written:
+            os.fsync(written.fileno())
+        draft.rename(file)
+    except (OSError, sqlite3.Error) as error:
+        raise DatabaseError(f"the backup to {file} failed: {error}") from error
+    finally:
+        draft.unlink(missing_ok=True)
+    return file.stat().st_size
+
+
+def restore(settings: Settings, file: Path) -> Restored:
+    """Puts the backup in the place of the configured database, and holds delivery.
+
+    What was unfinished in the backup's outbox is cancelled, for it may have gone out since. Who
+    left or was suppressed after the backup stays so, where the replaced database can be read. An
+    SQLite file that is replaced is kept beside it. Raises InputError where the file is no backup or
+    one of a newer version, DatabaseError where a part of the service still runs, or it fails.
+    """
+    db = Db(settings.database.url)
+    try:
+        if db.file is not None:
+            return _restore_file(settings, db, db.file, file)
+        return _restore_server(settings, db, file)
+    except (OSError, sqlite3.Error) as error:
+        raise DatabaseError(f"the restore of {file} failed: {error}") from error
+    finally:
+        db.close()
+
+
+# SQLite
+
+
+def _restore_file(settings: Settings, db: Db, live: Path, file: Path) -> Restored:
+    _check_file(file)
+    draft = live.with_name(f"{live.name}.restoring")
+    with ExitStack() as stack:
+        for part in PARTS:
+            if not stack.enter_context(db.exclusive(part)):
+                raise DatabaseError(f"the {part} runs on {live}: stop the service first")
+        stack.callback(_remove, draft)
+        _remove(draft)
+        _copy(file, draft)
+        known = _known(db) if live.exists() else None
+        url = sa.make_url(settings.database.url).set(database=str(draft))
+        other = settings.database.model_copy(
+            update={"url": url.render_as_string(hide_password=False)}
+        )
+        with open_app(settings.model_copy(update={"database": other})) as app:
+            counts = _settle(app, known, file)
+        db.close()
+        replaced = _keep(live, app, readable=known is not None) if live.exists() else None
+        _copy(draft, live)  # in one transaction: a page server that runs on reads the new content
+    return Restored(replaced, *counts)
+
+
+def _check_file(file: Path) -> None:
+    try:
+        with closing(_open(file)) as copy:
+            sound = copy.execute("PRAGMA quick_check").fetchone()[0]
+            revision = copy.execute("SELECT version_num FROM alembic_version").fetchone()
+    except sqlite3.Error as error:
+        raise InputError(f"{file} is no backup of a paper digest: {error}") from error
+    if sound != "ok":
+        raise InputError(f"{file} is damaged: {sound}")
+    _check_revision(file, revision[0] if revision else "")
+
+
+def _open(file: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=30)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """All pages in one step, so that writers cannot make it begin anew for ever."""
+    with closing(_open(source)) as old, closing(sqlite3.connect(target, timeout=30)) as new:
+        old.backup(new)
+
+
+def _keep(live: Path, app: App, *, readable: bool) -> Path:
+    """Keeps the replaced database beside its place: as a copy, or moved away where it is broken."""
+    kept = live.with_name(f"{live.name}.replaced-{app.now():%Y%m%dT%H%M%S}")
+    if readable:
+        kept.touch(mode=0o600)
+        _copy(live, kept)
+        return kept
+    for ending in ("-wal", "-shm", ""):
+        with suppress(FileNotFoundError):
+            live.with_name(live.name + ending).rename(kept.with_name(kept.name + ending))
+    return kept
+
+
+def _remove(file: Path) -> None:
+    for ending in ("-wal", "-shm", ""):
+        file.with_name(file.name + ending).unlink(missing_ok=True)
+
+
+# PostgreSQL
+
+
+def _restore_server(settings: Settings, db: Db, file: Path) -> Restored:
+    listed = _run(db.url, "pg_restore", "--data-only", "--table=alembic_version", "--file=-", file)
+    rows = listed.partition("FROM stdin;\n")[2].splitlines()
+    _check_revision(file, rows[0] if rows else "")
+    with db.read() as session:
+        busy = session.scalar(_OTHERS)
+    if busy:
+        raise DatabaseError(
+            f"{busy} other connections use this database: stop scheduler, workers and web first"
+        )
+    known = _known(db)
+    db.close()
+    _run(
+        *(db.url, "pg_restore", "--clean", "--if-exists", "--no-owner", "--single-transaction"),
+        *(f"--dbname={db.url.database}", file),
+    )
+    with open_app(settings) as app:
+        return Restored(None, *_settle(app, known, file))
+
+
+_OTHERS = sa.text(
+    "SELECT count(*) FROM pg_stat_activity"
+    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    " AND backend_type = 'client backend'"
+)
+
+
+def _run(url: URL, program: str, *arguments: str | Path) -> str:
+    """Runs one of PostgreSQL's programs on the database; the password is in no argument."""
+    if shutil.which(program) is None:
+        raise DatabaseError(f"{program} is not installed: it comes with PostgreSQL's client tools")
+    given = {
+        "PGHOST": url.host or url.query.get("host"),
+        "PGPORT": url.port or url.query.get("port"),
+        "PGUSER": url.username,
+        "PGPASSWORD": url.password,
+        "PGDATABASE": url.database,
+    }
+    named = {name: str(value) for name, value in given.items() if value}
+    done = subprocess.run(  # noqa: S603 (a fixed program; the arguments are ours and a file's name)
+        [program, *map(str, arguments)],
+        env=os.environ | named,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise DatabaseError(f"{program} failed: {done.stderr.strip() or done.returncode}")
+    return done.stdout
+
+
+# Both
+
+
+def _check_revision(file: Path, revision: str) -> None:
+    if not revision:
+        raise InputError(f"{file} is no backup of a paper digest: it names no schema")
+    if not knows_revision(revision):
+        raise InputError(f"{file} was written by a newer version of this program: install that")
+
+
+def _known(db: Db) -> Known | None:
+    """None where the database cannot be read, or is none of ours; an older schema is read too."""
+    try:
+        with db.engine.connect() as connection:
+            left = connection.execute(
+                select(Subscriber.email_key).where(col(Subscriber.status) == "removed")
+            ).scalars()
+            rows = connection.execute(sa.select(Suppression.__table__)).mappings()  # type: ignore[attr-defined]
+            highest = {
+                table.__tablename__: connection.scalar(select(sa.func.max(table.id))) or 0
+                for table in NUMBERED
+            }
+            return Known(frozenset(left), tuple(dict(row) for row in rows), highest)
+    except (sa.exc.DBAPIError, sqlite3.Error):
+        return None
+
+
+def _settle(app: App, known: Known | None, file: Path) -> tuple[int | None, int | None]:
+    """Makes the restored rows safe to run on; gives how many left and were suppressed since."""
+    with app.db.write() as session:
+        session.merge(Hold(id=1, since=app.now(), reason=f"restored from {file.name}"))
+        open_ones = col(OutboxMessage.status).not_in(("sent", "failed", "cancelled"))
+        session.connection().execute(
+            sa.update(OutboxMessage).where(open_ones).values(status="cancelled")
+        )
+        _raise_ids(session, known)
+    if known is None:
+        return None, None
+    return _let_leave(app, known), _suppress(app, known)
+
+
+def _raise_ids(session: Session, known: Known | None) -> None:
+    """No id is given again that a link or Message-ID of a mail sent since the backup may hold."""
+    for table in NUMBERED:
+        name = table.__tablename__
+        here = session.scalar(select(sa.func.max(table.id))) or 0
+        highest = max(here, known.highest[name]) if known else here + LEAP
+        if session.get_bind().dialect.name == "postgresql":
+            sequence = sa.func.pg_get_serial_sequence(name, "id")
+            session.execute(select(sa.func.setval(sequence, highest + 1)))
+            continue
+        values = {"name": name, "seq": highest}
+        session.execute(sa.text("DELETE FROM sqlite_sequence WHERE name = :name"), values)
+        session.execute(sa.text("INSERT INTO sqlite_sequence VALUES (:name, :seq)"), values)
+
+
+def _let_leave(app: App, known: Known) -> int:
+    still = col(Subscriber.status) != "removed"
+    with app.db.read() as session:
+        here = session.exec(select(Subscriber.id, Subscriber.email_key).where(still)).all()
+    left = [number for number, key in here if key in known.left and number]
+    for number in left:
+        subscribers.remove(app, number)
+    return len(left)
+
+
+def _suppress(app: App, known: Known) -> int:
+    """Takes the newer suppressions over; whose address was erased since is erased once more."""
+    hashes = {row["address_hash"]: row["reason"] for row in known.suppressions}
+    with app.db.write() as session:
+        there = set(session.exec(select(Suppression.address_hash)))
+        newer = [row for row in known.suppressions if row["address_hash"] not in there]
+        if newer:
+            insert_new(session, Suppression, newer)
+        people = session.exec(select(Subscriber.id, Subscriber.email_key)).all()
+        reasons = {
+            number: hashes[found]
+            for number, key in people
+            for found in app.tokens.address_hashes(key)
+            if found in hashes and number
+        }
+        if reasons:
+            silent = sa.update(Subscriber).where(col(Subscriber.id) == sa.bindparam("number"))
+            session.connection().execute(
+                silent.values(next_digest_at=None), [{"number": number} for number in reasons]
+            )
+    for number, reason in reasons.items():
+        if reason == "erased":
+            subscribers.erase(app, number)
+    return len(newer)
