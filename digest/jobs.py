@@ -9,6 +9,7 @@ import structlog
 from digest import alerts, delivery, outcomes, subscribers, training
 from digest.app import App
 from digest.feeds import batches, fill, ingest, named
+from digest.feeds.fetch import shown
 from digest.mail import bounces, outbox
 
 Stop = Callable[[], bool]
@@ -34,7 +35,7 @@ def fetch(app: App, _stop: Stop) -> None:
     for report in [*ingest.ingest_due(app), *fill.fill_due(app)]:
         log.info(
             "ingested",
-            source=report.source,
+            source=shown(report.source),
             seen=report.seen,
             new=report.new,
             updated=report.updated,

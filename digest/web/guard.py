@@ -101,6 +101,8 @@ class Guard:
         try:
             with structlog.contextvars.bound_contextvars(id=request_id):
                 await self._serve(scope, receive, answer)
+        except Exception:  # the page that says so has been sent; the server would log it its way
+            log.exception("a page failed", id=request_id)
         finally:
             self._note(scope, request_id, status, time.perf_counter() - began)
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import structlog
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -29,13 +28,12 @@ from digest.web.guard import Counts, Guard
 from digest.web.pages import Site, form_page, page
 from digest.web.proxy import BehindProxy
 
-log = structlog.get_logger("digest.web")
-
 ROUTES = [
-    Route("/", public.front),
+    Route("/", joining.front),
+    Route("/preview", form_page(joining.preview), methods=["POST"]),
     Route("/papers", public.papers),
     Route("/papers/{id:path}", public.paper),
-    Route("/subscribe", form_page(public.subscribe), methods=["POST"]),
+    Route("/subscribe", form_page(joining.subscribe), methods=["POST"]),
     Route("/link", form_page(public.link), methods=["POST"]),
     Route("/confirm/{token}", joining.confirm_page),
     Route("/confirm/{token}", form_page(joining.confirm), methods=["POST"]),
@@ -95,8 +93,7 @@ def _http_error(request: Request, error: Exception) -> Response:
     return answer
 
 
-def _failure(request: Request, error: Exception) -> Response:
-    log.error("a page failed", error=type(error).__name__)  # its text may hold an address
+def _failure(request: Request, error: Exception) -> Response:  # noqa: ARG001
     return page(
         request,
         "message",
