@@ -1,5 +1,6 @@
 """What the model has learned about a reader, in words."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,8 @@ TERMS = 12
 PAPERS = 3
 _POOL = 4 * TERMS
 _LEAST = 0.15  # of the strongest term: what says less is noise
+_RAREST = 1000  # a term that fewer than one paper in so many has is a name, not a theme
+_OF_LINKS = {"com", "github", "http", "https", "io", "org", "www"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +97,12 @@ def _strongest(space: "FeatureSpace", row: Any) -> tuple[str, ...]:
     the longer one."""
     import numpy as np  # noqa: PLC0415 (slow import)
 
+    having = np.diff(space.near_terms.indptr)
+    row = np.where(having >= space.neighbourhood.shape[0] / _RAREST, row, 0)
     best = np.argsort(-row, kind="stable")[:_POOL]
-    if not len(best):
-        return ()
-    said = [space.terms[at] for at in best if row[at] > max(0.0, _LEAST * row[best[0]])]
-    return tuple(_apart(said)[:TERMS])
+    strong = [at for at in best if row[at] > _LEAST * row[best[0]]]
+    terms = (space.terms[at] for at in strong)
+    return tuple(_apart([term for term in terms if not _OF_LINKS & set(term.split())])[:TERMS])
 
 
 def _apart(terms: Sequence[str]) -> list[str]:
@@ -119,7 +123,7 @@ def _holds(longer: str, shorter: str) -> bool:
 
 
 def _singular(term: str) -> Iterable[str]:
-    return (word.removesuffix("s") for word in term.split())
+    return (re.sub("(?<=..)(ies|y|s)$", "", word) for word in term.split())
 
 
 def _weightiest(session: Session, ranker: "Ranker") -> tuple[Paper, ...]:
