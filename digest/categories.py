@@ -1,6 +1,7 @@
 """The names of arXiv's categories, as https://arxiv.org/category_taxonomy has them, with the
 archive where a name says little without it."""
 
+from collections import defaultdict
 from collections.abc import Iterable
 
 NAMES = {
@@ -162,6 +163,41 @@ NAMES = {
     "stat.OT": "Other Statistics",
     "stat.TH": "Statistics Theory",
 }
+
+
+_HIGH = "High Energy, Nuclear and Gravitation"
+_FIELDS = {
+    "cs": "Computer Science",
+    "eess": "Electrical Engineering and Systems",
+    "math": "Mathematics",
+    "math-ph": "Mathematics",
+    "stat": "Statistics",
+    "physics": "Physics",
+    "quant-ph": "Physics",
+    "nlin": "Physics",
+    "cond-mat": "Condensed Matter",
+    "astro-ph": "Astrophysics",
+    "gr-qc": _HIGH,
+    "hep-ex": _HIGH,
+    "hep-lat": _HIGH,
+    "hep-ph": _HIGH,
+    "hep-th": _HIGH,
+    "nucl-ex": _HIGH,
+    "nucl-th": _HIGH,
+    "q-bio": "Quantitative Biology",
+    "q-fin": "Quantitative Finance",
+    "econ": "Economics",
+}
+OTHERS = "Others"
+
+
+def by_field(codes: Iterable[str]) -> dict[str, list[str]]:
+    """The categories by field, in the order of their names; what is not arXiv's comes last."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for code in sorted(set(codes), key=lambda code: (name(code).casefold(), code)):
+        found[_FIELDS.get(code.partition(".")[0], OTHERS) if code in NAMES else OTHERS].append(code)
+    order = [*dict.fromkeys(_FIELDS.values()), OTHERS]
+    return {field: found[field] for field in order if field in found}
 
 
 def name(code: str) -> str:

@@ -5,12 +5,14 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, String, cast, func
 from sqlmodel import Session, col, or_, select
 
 from digest import editions, schedule
+from digest.db import Db
 from digest.models import Edition, Paper, Upvotes
 
 ON_FRONT = 8
@@ -56,6 +58,15 @@ def browse(session: Session, query: Query) -> Page:
 
 def newest_day(session: Session) -> date | None:
     return session.exec(select(func.max(Paper.announced_day))).one()
+
+
+@lru_cache(maxsize=4)
+def in_use(db: Db, day: date) -> frozenset[str]:
+    """The categories of the papers of the week up to `day`; looked for once."""
+    with db.read() as session:
+        within = col(Paper.announced_day).between(*schedule.window(day))
+        rows = session.exec(select(Paper.categories).where(within))
+        return frozenset(code for codes in rows for code in codes)
 
 
 def upvotes_of(session: Session, paper: Paper) -> int:

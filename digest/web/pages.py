@@ -16,7 +16,11 @@ from starlette.responses import HTMLResponse, Response
 
 from digest.app import App
 
-STATIC = {"style.css": "text/css; charset=utf-8", "icon.svg": "image/svg+xml"}
+STATIC = {
+    "style.css": "text/css; charset=utf-8",
+    "icon.svg": "image/svg+xml",
+    "script.js": "text/javascript; charset=utf-8",
+}
 
 
 def app_of(request: Request) -> App:
@@ -71,7 +75,7 @@ def form_page(
     """An endpoint that reads the form and does the work in the thread pool."""
 
     async def endpoint(request: Request) -> Response:
-        async with request.form(max_files=0, max_fields=100) as form:
+        async with request.form(max_files=0, max_fields=250) as form:
             return await run_in_threadpool(work, request, form)
 
     return endpoint

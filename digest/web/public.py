@@ -1,7 +1,5 @@
-"""What everyone may see: the front page, the papers of a day, one paper; and the two forms that
-write to an address."""
+"""What everyone may see: the papers of a day, one paper; and the form for a fresh link."""
 
-from collections.abc import Mapping
 from datetime import date
 from urllib.parse import urlencode
 
@@ -10,13 +8,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from digest import library, schedule, subscribers
-from digest.changes import Changes, parse_categories, parse_names, parse_topics
-from digest.citations import parse_citations
+from digest import library, subscribers
 from digest.errors import InputError
 from digest.feedback import find_paper
 from digest.library import Query
-from digest.web.pages import app_of, page, text_of, zones
+from digest.web.pages import app_of, page, text_of
 
 
 def link_to(query: Query, day: date | None, number: int = 1, category: str | None = None) -> str:
@@ -30,54 +26,10 @@ def link_to(query: Query, day: date | None, number: int = 1, category: str | Non
     return "?" + urlencode({name: value for name, value in wanted.items() if value})
 
 
-def front(request: Request) -> Response:
-    return _front(request, {})
-
-
-def _front(request: Request, given: Mapping[str, str], error: str = "") -> Response:
-    with app_of(request).db.read() as session:
-        day = library.newest_day(session)
-        trending, shown = library.front_papers(session, day)
-    status = 400 if error else 200
-    values = {"day": day, "trending": trending, "papers": shown, "given": given, "error": error}
-    return page(request, "front", status, **values, zones=zones(), frequencies=schedule.FREQUENCIES)
-
-
-def subscribe(request: Request, form: FormData) -> Response:
-    """The same page for every address; a filled trap field means a robot, which gets it too."""
-    given = {name: text_of(form, name) for name in form}
-    email, liked = given.get("email", ""), given.get("liked", "")
-    try:
-        named = parse_citations(liked)
-        if not given.get("website"):
-            subscribers.subscribe(app_of(request), email, wishes(given), liked)
-    except InputError as error:
-        return _front(request, given, str(error))
-    return page(request, "sent", email=email, link=False, named=named)
-
-
 def link(request: Request, form: FormData) -> Response:
     email = text_of(form, "email")
     subscribers.request_link(app_of(request), email)
     return page(request, "sent", email=email, link=True)
-
-
-def wishes(given: Mapping[str, str]) -> Changes:
-    """A form's fields as changes; an empty field leaves what was there. Raises InputError."""
-    number = given.get("per_digest", "")
-    if number and not (number.isascii() and number.isdigit() and len(number) < 5):
-        raise InputError("papers per digest: expected a number")
-    return Changes(
-        name=given.get("name") or None,
-        topics=parse_topics(given.get("topics", "")) or None,
-        categories=parse_categories(given.get("categories", "")) or None,
-        authors=parse_names(given.get("authors", "")) or None,
-        muted=parse_names(given.get("muted", "")) or None,
-        per_digest=int(number) if number else None,
-        frequency=given.get("frequency") or None,
-        send_at=given.get("send_at") or None,
-        timezone=given.get("timezone") or None,
-    )
 
 
 def papers(request: Request) -> Response:
