@@ -41,9 +41,10 @@ def plant(session: Session, subscriber_id: int, named: Citations, now: datetime)
 
 
 def wanting(session: Session, kind: str, limit: int = 100) -> list[Paper]:
-    """Papers known by a reader's word alone, by ids of this `kind` (arxiv, doi): without text, or with what a
-    reader pasted. Whoever fetches their records stores them as any other (a version from 1
-    on takes the place of the reader's word); their readers are trained anew by themselves."""
+    """Papers known by a reader's word alone, by ids of this `kind` (arxiv, doi): without text, or
+    with what a reader pasted. Whoever fetches their records stores them as any other (a version
+    from 1 on takes the place of the reader's word); their readers are trained anew by themselves.
+    """
     query = select(Paper).where(Paper.version == 0, col(Paper.merged_into).is_(None))
     of_kind = col(Paper.key).startswith(f"{kind}:")
     return list(session.exec(query.where(of_kind).order_by(col(Paper.id)).limit(limit)))

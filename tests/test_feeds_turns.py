@@ -1,8 +1,13 @@
 """Several processes ask a host as if they were one."""
 
+import subprocess
+import sys
+import time
 from datetime import timedelta
 
+import arxiv_reader
 from conftest import Clock
+from feed_server import Answer, serving
 
 from digest.app import App
 from digest.feeds.fetch import ARXIV_SECONDS, Limiter
@@ -59,6 +64,32 @@ def test_two_processes_share_arxivs_three_seconds(app: App, clock: Clock) -> Non
             clock.forward(seconds=0.5)
     pauses = [(later - sooner).total_seconds() for sooner, later in zip(begun, begun[1:])]  # noqa: B905, RUF007
     assert pauses == [ARXIV_SECONDS + 0.5] * 3
+
+
+PAUSE = 0.15
+
+
+def test_two_real_processes_are_one_to_arxiv(database: str) -> None:
+    """One request at a time, and the pause between any two, by the server's own watch."""
+    began: list[float] = []
+    ended: list[float] = []
+
+    def answer(_path: str) -> Answer:
+        began.append(time.monotonic())
+        # told before the last bytes go out, so that no next request can be sooner
+        return Answer(body=b"x" * 500, before=lambda: ended.append(time.monotonic()))
+
+    with serving() as source:
+        source.otherwise = answer
+        port = source.url.rpartition(":")[2]
+        command = [sys.executable, arxiv_reader.__file__, database, port, str(PAUSE)]
+        pair = [subprocess.Popen(command) for _ in range(2)]
+        assert [process.wait(60) for process in pair] == [0, 0]
+    hosts = {headers["host"].split(":")[0] for _, headers in source.asked}
+    assert hosts == set(arxiv_reader.HOSTS)
+    assert len(began) == len(ended) == 2 * len(arxiv_reader.HOSTS)
+    pauses = [later - sooner for sooner, later in zip(ended, began[1:], strict=False)]
+    assert min(pauses) >= PAUSE - 0.01  # rows keep whole milliseconds
 
 
 def test_an_installations_fetcher_takes_turns(app: App) -> None:

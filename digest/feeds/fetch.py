@@ -71,11 +71,13 @@ class Limiter:
     """Gives each host one connection at a time, and arXiv's hosts together one in 3 seconds: in
     this process, and where `turns` are given, among all that share them.
 
-    `clock` is in seconds and only ever grows; `sleep` takes seconds.
+    `clock` is in seconds and only ever grows; `sleep` takes seconds; `arxiv_seconds` are from one
+    request's end to the next.
     """
 
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
+    arxiv_seconds: float = ARXIV_SECONDS
     _guard: threading.Lock = field(default_factory=threading.Lock)
     _turns: dict[str, threading.Lock] = field(default_factory=dict)
     _ready_at: dict[str, float] = field(default_factory=dict)
@@ -85,7 +87,7 @@ class Limiter:
         """Waits for the host's turn and holds it; gives the moment at which it began."""
         arxiv = host == "arxiv.org" or host.endswith(".arxiv.org")
         slot = "arxiv.org" if arxiv else host
-        pause = ARXIV_SECONDS if arxiv else 0.0
+        pause = self.arxiv_seconds if arxiv else 0.0
         with self._guard:
             turn = self._turns.setdefault(slot, threading.Lock())
         with turn:
