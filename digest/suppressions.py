@@ -89,6 +89,19 @@ def remove(app: "App", email: str, *, dry_run: bool = False) -> Suppression:
     return kept
 
 
+def lift(session: Session, since: datetime, now: datetime) -> int:
+    """Lets mail go again to the addresses suppressed by bounces since then; gives their number."""
+    mistaken = session.exec(
+        select(Suppression).where(Suppression.reason == "bounce", Suppression.created_at > since)
+    ).all()
+    for kept in mistaken:
+        person = _person(session, kept.email.casefold()) if kept.email else None
+        session.delete(kept)
+        if person is not None:
+            _readmit(session, person, now)
+    return len(mistaken)
+
+
 def _readmit(session: Session, person: Subscriber, now: datetime) -> None:
     for bounce in session.exec(select(Bounce).where(Bounce.subscriber_id == person.id)):
         bounce.settled = True

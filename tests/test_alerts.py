@@ -1,15 +1,22 @@
 """The operator hears once of a day without mail and of a source that is late."""
 
+import json
+import threading
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+import structlog
 from conftest import announce
+from pydantic import SecretStr
 from sqlmodel import select
 
 from digest import alerts
 from digest.delivery import deliver, prepare
 from digest.doctor import check
-from digest.models import Alert, Announcement, Batch, Feed, Subscriber
+from digest.mail import outbox
+from digest.models import Alert, Announcement, Batch, Feed, OutboxMessage, Subscriber
 
 TO = "operator@digest.test"
 
@@ -155,3 +162,86 @@ def test_without_an_address_the_log_and_doctor_are_all(app, ada, mailbox):
     prepare(app)
     assert len(alerts.watch(app)) == 1
     assert mailbox.messages == []
+
+
+# By a set hour
+
+
+def with_alerts(app, **values):
+    given = app.settings.alerts.model_copy(update=values)
+    return replace(app, settings=app.settings.model_copy(update={"alerts": given}))
+
+
+def test_a_delivery_that_has_not_finished_by_its_hour(app, ada, clock):
+    announce(app, clock().date())
+    watched = with_alerts(app, finished_by="10:00")  # it is 09:00, and she was due at 08:00
+    assert "unfinished" not in [trouble.name for trouble in alerts.watch(watched)]
+    clock.forward(hours=1)
+    found = {trouble.name: trouble.sentence for trouble in alerts.watch(watched)}
+    assert "1 digest due by 09:00 UTC on Wednesday, 18 November" in found["unfinished"]
+    prepare(app)
+    clock.forward(hours=2)
+    alerts.watch(watched)
+    with app.db.read() as session:  # made at ten, it was not due by nine: now it is no delay
+        assert session.get(Alert, "unfinished") is None
+        message = session.exec(select(OutboxMessage)).one()
+    with app.db.write() as session:
+        session.get(OutboxMessage, message.id).due_at = clock() - timedelta(hours=4)
+    assert [trouble.name for trouble in alerts.watch(watched)] == ["unfinished"]
+    outbox.send_due(app)
+    alerts.watch(watched)
+    with app.db.read() as session:
+        assert session.get(Alert, "unfinished") is None
+
+
+# By webhook
+
+
+class Hook(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.told.append((self.path, json.loads(body)))
+        self.send_response(self.server.answer)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def hook():
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hook)
+    server.told, server.answer = [], 200
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_a_webhook_is_told_once_and_again_where_it_failed(app, ada, mailbox, hook):
+    url = SecretStr(f"http://127.0.0.1:{hook.server_port}/hook/S3CRET")
+    watched = with_alerts(app, webhook_url=url)
+    object.__setattr__(app.settings.mail, "alert_to", "")
+    hook.answer = 500
+    prepare(app)
+    with structlog.testing.capture_logs() as logged:
+        alerts.watch(watched)
+    assert "it answers 500" in str(logged) and "S3CRET" not in str(logged)
+    hook.answer = 200
+    alerts.watch(watched)
+    alerts.watch(watched)
+    assert [path for path, _ in hook.told] == ["/hook/S3CRET"] * 2
+    assert "Nobody got a digest" in hook.told[-1][1]["text"]
+    assert mailbox.messages == []
+
+
+def test_a_webhook_that_is_away_leaves_the_mail(app, ada, mailbox):
+    watched = with_alerts(app, webhook_url=SecretStr("http://127.0.0.1:1/S3CRET"))
+    prepare(app)
+    with structlog.testing.capture_logs() as logged:
+        alerts.watch(watched)
+        alerts.watch(watched)
+    assert [mail["To"] for mail in mailbox.messages] == [TO]
+    assert "ConnectError" in str(logged) and "S3CRET" not in str(logged)

@@ -385,7 +385,7 @@ def test_a_provider_reports_by_the_webhook(app, web, ada, pia):
     answer = hook(app, web, events)
     assert answer.status_code == 200
     assert answer.json() == {
-        **dict.fromkeys(("counted", "warned", "known", "ignored"), 0),
+        **dict.fromkeys(("counted", "warned", "held", "known", "ignored"), 0),
         "seen": 2,
         "suppressed": 1,
         "unsubscribed": 1,

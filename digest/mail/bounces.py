@@ -12,7 +12,7 @@ from sqlmodel import Session, col, func, select
 
 from digest.app import App
 from digest.errors import SettingsError
-from digest.mail import inbox, reports
+from digest.mail import inbox, reports, storms
 from digest.mail.reports import Report
 from digest.models import Bounce, OutboxMessage, Subscriber
 from digest.suppressions import suppress
@@ -21,8 +21,9 @@ from digest.tokens import InvalidToken
 SOFT_DAYS = 5  # days with a soft bounce, and no delivery between them …
 SOFT_WITHIN = timedelta(days=14)  # … in so long a time, are as good as a hard one
 
-# known: reported before, or its reader is gone; foreign: no mail of ours.
-Became = Literal["suppressed", "counted", "unsubscribed", "warned", "known", "foreign"]
+# known: reported before, or its reader is gone; foreign: no mail of ours; held: one of so many that
+# it tells of our own server, and of no address.
+Became = Literal["suppressed", "counted", "unsubscribed", "warned", "held", "known", "foreign"]
 
 _OF_ADDRESS_OR_US = ("1", "2", "6", "7")
 
@@ -38,6 +39,7 @@ class Processed:
     unsubscribed: int = 0
     counted: int = 0
     warned: int = 0
+    held: int = 0
     known: int = 0
     ignored: int = 0
 
@@ -138,6 +140,8 @@ def _moment(said: datetime | None, now: datetime) -> datetime:
 
 
 def _consequence(app: App, session: Session, person: Subscriber, bounce: Bounce) -> Became:
+    if bounce.kind in ("hard", "soft") and storms.hold(app, session, bounce):
+        return "held"
     address = _went_to(session, bounce)
     if address is not None and address.casefold() != person.email_key:
         return _of_another_address(app, session, address, bounce)
