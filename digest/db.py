@@ -7,12 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from alembic.util.exc import CommandError
-from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlmodel import Session, SQLModel
@@ -112,6 +107,23 @@ class Db:
                 return
             yield True
 
+    @contextmanager
+    def turn(self, name: str) -> Iterator[bool]:
+        """Holds `name` among all processes of a server's database; yields False where another has
+        it. Who dies loses it, and who hangs soon. An SQLite file has no other process."""
+        if self.engine.dialect.name != "postgresql":
+            yield True
+            return
+        each = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+        with self._in_words(), each.connect() as connection:
+            connection.exec_driver_sql(f"SET idle_session_timeout = {PATIENCE}")
+            lock = text("SELECT pg_try_advisory_lock(hashtext(:name))")
+            held = connection.scalar(lock, {"name": f"digest turn {name}"})
+            try:
+                yield bool(held)
+            finally:
+                connection.invalidate()  # the lock goes with the connection
+
     def close(self) -> None:
         self.engine.dispose()
 
@@ -163,38 +175,55 @@ def alone(session: Session, name: str) -> None:
         )
 
 
-def _alembic(db: Db) -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(importlib.resources.files("digest.migrations")))
-    config.attributes["engine"] = db.writing
-    return config
-
-
 def upgrade(db: Db, to: str = "head") -> None:
     """Brings the schema up to this version's; processes that start together wait for the first.
     Raises DatabaseError where it is newer."""
     try:
         if to != "head" or not schema_is_current(db):
-            command.upgrade(_alembic(db), to)
-    except CommandError as error:
-        raise DatabaseError(
-            f"the database at {db.url.render_as_string()} was written by a newer version of"
-            " this program: install that version, or restore a backup made before it"
-        ) from error
+            _migrate(db, to)
     except DBAPIError as error:
         raise DatabaseError(f"cannot open {db.url.render_as_string()}: {error.orig}") from error
 
 
 def schema_is_current(db: Db) -> bool:
     with db.engine.connect() as connection:
-        current = MigrationContext.configure(connection).get_current_revision()
-    return current == ScriptDirectory.from_config(_alembic(db)).get_current_head()
+        if not inspect(connection).has_table("alembic_version"):
+            return False
+        current = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+    return current == _newest_revision()
 
 
 def knows_revision(revision: str) -> bool:
     """Whether this version can bring a schema of that revision up to its own."""
+    from alembic.script import ScriptDirectory  # noqa: PLC0415 (as in _migrate)
+
     scripts = ScriptDirectory(str(importlib.resources.files("digest.migrations")))
     return revision in {script.revision for script in scripts.walk_revisions()}
+
+
+def _migrate(db: Db, to: str) -> None:
+    # A process whose schema is as it should be needs no Alembic, which takes 10 MB.
+    from alembic import command  # noqa: PLC0415
+    from alembic.config import Config  # noqa: PLC0415
+    from alembic.util.exc import CommandError  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", str(importlib.resources.files("digest.migrations")))
+    config.attributes["engine"] = db.writing
+    try:
+        command.upgrade(config, to)
+    except CommandError as error:
+        raise DatabaseError(
+            f"the database at {db.url.render_as_string()} was written by a newer version of"
+            " this program: install that version, or restore a backup made before it"
+        ) from error
+
+
+def _newest_revision() -> str:
+    """Migrations are named by their revisions, which count up."""
+    folder = importlib.resources.files("digest.migrations") / "versions"
+    names = [file.name for file in folder.iterdir() if file.name.endswith(".py")]
+    return max(name.partition("_")[0] for name in names)
 
 
 def insert_new(
