@@ -111,15 +111,31 @@ def trial(app: "App", reader: Subscriber) -> Trial:
 
     Raises NotFound where nothing was announced of late.
     """
+    table = _latest(app, reader)
+    planned = _plan(table, 0)
+    papers = {paper.id: paper for paper in table.window.papers}
+    picks = tuple((papers[pick.paper_id], pick.reason) for pick in planned.picks)
+    return Trial(table.window.day, planned.candidates, picks)
+
+
+def telling(app: "App", reader: Subscriber) -> list[Paper]:
+    """The papers, of those a `trial` draws on, on which votes would tell most, in that order.
+
+    Raises NotFound where nothing was announced of late.
+    """
+    from digest.ranking.calibration import telling  # noqa: PLC0415 (slow import)
+
+    table = _latest(app, reader)
+    rows = telling(table.scores[0], table.window.rows, skip=table.closed[0])
+    return [table.window.papers[row] for row in rows]
+
+
+def _latest(app: "App", reader: Subscriber) -> _Table:
     with app.db.read() as session:
         day = latest_day(session, app.now())
     if day is None:
         raise NotFound("no paper was announced in the last week")
-    table = _table(app, [reader], day, again=False, trial=True)
-    planned = _plan(table, 0)
-    papers = {paper.id: paper for paper in table.window.papers}
-    picks = tuple((papers[pick.paper_id], pick.reason) for pick in planned.picks)
-    return Trial(day, planned.candidates, picks)
+    return _table(app, [reader], day, again=False, trial=True)
 
 
 def plans(app: "App", subscribers: Sequence[Subscriber], day: date, *, again: bool) -> list[Plan]:

@@ -8,7 +8,7 @@ from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import Response
 
-from digest import categories, delivery, library, samples, schedule, subscribers
+from digest import delivery, library, samples, schedule, subscribers
 from digest.changes import (
     MOST_PER_DIGEST,
     Changes,
@@ -21,6 +21,7 @@ from digest.citations import parse_citations
 from digest.errors import InputError, NotFound
 from digest.picking import Trial
 from digest.tokens import ExpiredToken
+from digest.web import picker
 from digest.web.bearing import bearer, id_of
 from digest.web.pages import app_of, local_moment, page, text_of, zones
 
@@ -100,7 +101,7 @@ def _front(
     with app.db.read() as session:
         day = library.newest_day(session)
         trending, shown = library.front_papers(session, day)
-    fields = categories.by_field(library.in_use(app.db, day) if day else categories.NAMES)
+    fields = picker.fields(app)
     return page(
         request,
         "front",
@@ -112,7 +113,7 @@ def _front(
         wrong=wrong or {},
         sampled=sampled,
         fields=fields,
-        chosen=_chosen(given.get("categories", ""), fields),
+        chosen=picker.ticked(given.get("categories", ""), fields),
         zones=zones(),
         frequencies=schedule.FREQUENCIES,
     )
@@ -130,13 +131,6 @@ def _sampled(request: Request, given: Given) -> Sampled:
 
 def _given(form: FormData) -> Given:
     return {name: text_of(form, name) for name in form}
-
-
-def _chosen(text: str, fields: Mapping[str, list[str]]) -> tuple[set[str], str]:
-    """The categories to tick, and what else was typed."""
-    listed = {code for codes in fields.values() for code in codes}
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return listed.intersection(lines), ", ".join(line for line in lines if line not in listed)
 
 
 _CHECKS: Mapping[str, Callable[[str], Any]] = {

@@ -13,6 +13,7 @@ from digest.app import App
 from digest.errors import InputError, NotFound, TooMany
 from digest.tokens import ExpiredToken, InvalidToken
 from digest.web import (
+    calibrate,
     health,
     history,
     joining,
@@ -37,6 +38,8 @@ ROUTES = [
     Route("/link", form_page(public.link), methods=["POST"]),
     Route("/confirm/{token}", joining.confirm_page),
     Route("/confirm/{token}", form_page(joining.confirm), methods=["POST"]),
+    Route("/calibrate/{token}", calibrate.calibrate_page),
+    Route("/calibrate/{token}", form_page(calibrate.calibrate), methods=["POST"]),
     Route("/preferences/{token}", preferences.preferences_page),
     Route("/preferences/{token}", form_page(preferences.preferences), methods=["POST"]),
     Route("/preferences/{token}/votes", history.votes_page),
