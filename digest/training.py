@@ -112,9 +112,11 @@ def load_space(db: Db, version: str) -> "FeatureSpace":
     from digest.ranking.features import FeatureSpace  # noqa: PLC0415 (slow import)
 
     with db.read() as session:
-        return FeatureSpace.loads(
+        space = FeatureSpace.loads(
             session.exec(select(StoredSpace.data).where(StoredSpace.version == version)).one()
         )
+    vars(space)["version"] = version  # to hash it again would take seconds
+    return space
 
 
 def profile(subscriber: Subscriber) -> Profile:

@@ -23,6 +23,7 @@ from digest.mail.links import Bearer, Links
 from digest.models import Subscriber
 from digest.picking import Trial
 from digest.seeds import Planted
+from digest.web import picker
 from digest.web.bearing import bearer, id_of
 from digest.web.pages import app_of, local_moment, page, text_of, zones
 
@@ -48,6 +49,8 @@ def preferences_page(request: Request) -> Response:
 def preferences(request: Request, form: FormData) -> Response:
     _, person = bearer(request, "preferences")
     given = {name: text_of(form, name) for name in form}
+    if "fragment" in form:
+        return _fragment(request, person, form, given)
     try:
         done = _act(request, person, form)
     except (InputError, TooMany) as error:
@@ -55,6 +58,17 @@ def preferences(request: Request, form: FormData) -> Response:
     if done.trial is not None:
         return _page(request, person, replace(done, given=given))
     return _page(request, bearer(request, "preferences")[1], done)
+
+
+def _fragment(
+    request: Request, person: Subscriber, form: FormData, given: Mapping[str, str]
+) -> Response:
+    """The preview alone, for the page's script."""
+    try:
+        done = _preview(request, person, form)
+    except InputError as error:
+        done = _Done(error=str(error))
+    return page(request, "trial", done=done, given=given)
 
 
 def _act(request: Request, person: Subscriber, form: FormData) -> _Done:
@@ -163,6 +177,8 @@ def _score(text: str) -> float:
 
 def _page(request: Request, person: Subscriber, done: _Done) -> Response:
     app, subscriber_id = app_of(request), id_of(person)
+    given = _kept(person) | dict(done.given or {})
+    fields = picker.fields(app)
     with app.db.read() as session:
         voted = feedback.votes(session, subscriber_id, limit=SHOWN_VOTES)
     due = person.next_digest_at
@@ -171,7 +187,9 @@ def _page(request: Request, person: Subscriber, done: _Done) -> Response:
         "preferences",
         400 if done.error else 200,
         person=person,
-        given=_kept(person) | dict(done.given or {}),
+        given=given,
+        fields=fields,
+        chosen=picker.ticked(given["categories"], fields),
         done=done,
         votes=voted,
         learned=learned.learned(app, person),
@@ -204,8 +222,9 @@ def _kept(person: Subscriber) -> dict[str, str]:
 def _scores(own: float | None) -> list[tuple[str, str]]:
     """The least chances to choose from, with the words for each; the reader's own is among them."""
     values = {*SCORES, *([f"{own:g}"] if own else [])}
-    return [("", "any chance at all")] + [
-        (value, f"a chance of {float(value):.0%} or more") for value in sorted(values, key=float)
+    return [("", "the best papers, whatever their chance")] + [
+        (value, f"only papers with a chance of {float(value):.0%} or more")
+        for value in sorted(values, key=float)
     ]
 
 
