@@ -4,11 +4,11 @@ import fcntl
 import importlib.resources
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlmodel import Session, SQLModel
 
@@ -233,8 +233,8 @@ def insert_new(
 
     With `returning`, a column: its values of the rows that went in.
     """
-    insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
-    statement = insert(model).on_conflict_do_nothing()
+    dialect = import_module(f"sqlalchemy.dialects.{session.get_bind().dialect.name}")
+    statement = dialect.insert(model).on_conflict_do_nothing()
     if returning is None:
         session.connection().execute(statement, list(rows))
         return []

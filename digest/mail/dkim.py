@@ -9,6 +9,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 
 from cryptography.hazmat.primitives import hashes, serialization
@@ -81,6 +82,7 @@ def load_key(path: Path) -> rsa.RSAPrivateKey:
     return key
 
 
+@lru_cache(maxsize=16)
 def _fold(text: str, separator: str) -> str:
     """Breaks after separators, so that no line grows long."""
     lines = [""]
@@ -91,6 +93,7 @@ def _fold(text: str, separator: str) -> str:
     return "\r\n ".join(lines).removesuffix(separator)
 
 
+@lru_cache(maxsize=64)  # most headers are the same in all mails of a run
 def _relaxed(name: str, value: str) -> bytes:
     unfolded = value.encode().replace(b"\r\n", b"")
     return b"%s:%s\r\n" % (name.lower().encode("ascii"), _SPACES.sub(b" ", unfolded).strip())

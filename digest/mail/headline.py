@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from datetime import date
+from functools import lru_cache
 
 from digest.mail.pieces import shorten
 
@@ -38,6 +39,7 @@ def preheader(titles: Sequence[str], topics: Sequence[str | None], count: str) -
     return f"Also: {'; '.join(said)}" if said else count
 
 
+@lru_cache(maxsize=16)
 def in_words(day: date) -> str:
     return f"{day:%A}, {day.day} {day:%B %Y}"
 

@@ -11,12 +11,14 @@ from datetime import datetime
 from email.utils import format_datetime
 from functools import lru_cache
 from hashlib import blake2b
-
-from email_validator import EmailNotValidError, validate_email
+from typing import TYPE_CHECKING
 
 from digest.mail.dkim import Signer
 from digest.mail.pieces import encode
 from digest.mail.render import Encoded, Rendered
+
+if TYPE_CHECKING:
+    from email_validator import ValidatedEmail
 
 LONGEST = 400  # characters of a header's text
 
@@ -51,7 +53,7 @@ def build(
         ("From", mailbox(*sender)),
         ("To", mailbox(*to)),
         ("Subject", _folded("Subject", rendered.subject)),
-        ("Date", format_datetime(date)),
+        ("Date", _moment(date)),
         ("Message-ID", f"<{message_id}>"),
     ]
     if reply_to:
@@ -109,9 +111,8 @@ def wire_address(address: str) -> str | None:
     """The address in ASCII, an international domain in its xn-- form; None where that cannot be,
     as with a non-ASCII part before the @, which many servers do not take."""
     if not address.isascii():
-        try:
-            known = validate_email(address, check_deliverability=False)
-        except EmailNotValidError:
+        known = _known(address)
+        if known is None:
             return None
         address = known.ascii_email or ""
     whole = _ADDRESS.fullmatch(address)
@@ -124,13 +125,22 @@ def mail_address(address: str) -> str | None:
     wire = wire_address(address)
     if wire is not None or address.isascii():
         return wire
-    try:
-        known = validate_email(address, check_deliverability=False)
-    except EmailNotValidError:
+    known = _known(address)
+    if known is None:
         return None
     whole = f"{known.local_part}@{known.ascii_domain}"
     fits = len(known.local_part.encode()) <= 64 and len(whole.encode()) <= 254
     return whole if fits and clean(whole) == whole else None
+
+
+def _known(address: str) -> "ValidatedEmail | None":
+    # Only addresses beyond ASCII need it; its tables take 1 MB.
+    from email_validator import EmailNotValidError, validate_email  # noqa: PLC0415
+
+    try:
+        return validate_email(address, check_deliverability=False)
+    except EmailNotValidError:
+        return None
 
 
 def _folded(name: str, text: str) -> str:
@@ -158,6 +168,13 @@ def _encoded_words(text: str) -> str:
     return "\r\n ".join(f"=?utf-8?b?{b64encode(word).decode()}?=" for word in words)
 
 
+@lru_cache(maxsize=64)
+def _moment(date: datetime) -> str:
+    """Many mails are made at one moment."""
+    return format_datetime(date)
+
+
+@lru_cache(maxsize=4)
 def _sender_id(domain: str) -> str:
     """What Gmail's feedback loop knows a sender by: 5 to 15 characters, always the same."""
     return blake2b(domain.encode(), digest_size=6).hexdigest()

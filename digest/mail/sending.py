@@ -13,7 +13,7 @@ import structlog
 
 from digest.app import App
 from digest.errors import MailError
-from digest.mail import bounces, drafts, queue
+from digest.mail import drafts, queue
 from digest.mail.compose import Editions
 from digest.mail.drafts import Draft, Unwanted
 from digest.mail.pace import Pace
@@ -208,7 +208,7 @@ class Run:
                 self._record(message, "sent", response=outcome.reply, sent_at=self._app.now())
             case "permanent":
                 self._record(message, "failed", response=outcome.reply)
-                bounces.refused(self._app, message.subscriber_id, message.id, outcome.reply)
+                self._refused(message, outcome.reply)
             case "unanswered":
                 self.counts["in_doubt"] += 1
                 if message.in_doubt:
@@ -226,9 +226,14 @@ class Run:
             self._record(
                 message, "failed", response=f"given up after a day: {reply}", in_doubt=doubt
             )
-            bounces.refused(self._app, message.subscriber_id, message.id, reply)
+            self._refused(message, reply)
         else:
             self._record(message, "deferred", response=reply, due_at=due_at, in_doubt=doubt)
+
+    def _refused(self, message: Waiting, reply: str) -> None:
+        from digest.mail import bounces  # noqa: PLC0415 (it can also read mailboxes: 2 MB)
+
+        bounces.refused(self._app, message.subscriber_id, message.id, reply)
 
     def _record(self, message: Waiting, status: str, **values: object) -> None:
         self.counts[status] += 1
