@@ -21,12 +21,13 @@ log = structlog.get_logger()
 class Job:
     """`part` says which process runs it: the scheduler finds work, the worker sends mail. `run`
     takes the application, and what says that the process is to end: a long job then leaves off at
-    the next good place."""
+    the next good place. Of those that are `alone`, one runs at a time, on whatever machine."""
 
     name: str
     part: str
     seconds: int
     run: Callable[[App, Stop], None]
+    alone: bool = False
 
 
 def fetch(app: App, _stop: Stop) -> None:
@@ -50,8 +51,9 @@ def fetch_seeds(app: App, _stop: Stop) -> None:
     named.fetch_named(app, fill.ROUTES)
 
 
-def prepare(app: App, stop: Stop) -> None:
-    made, skipped = delivery.prepare(app, stop=stop)
+def prepare(app: App, stop: Stop, among: range | None = None) -> None:
+    """Makes the digests that are due (`among`: to subscribers of these ids)."""
+    made, skipped = delivery.prepare(app, among=among, stop=stop)
     if made or skipped:
         log.info("prepared", digests=made, nothing_new=skipped)
 
@@ -94,11 +96,11 @@ def watch(app: App, _stop: Stop) -> None:
 
 JOBS = (
     Job("fetch", "scheduler", 60, fetch),
-    Job("fetch seeds", "scheduler", 900, fetch_seeds),
+    Job("fetch seeds", "scheduler", 900, fetch_seeds, alone=True),
     Job("prepare", "scheduler", 30, prepare),
     Job("welcome", "scheduler", 5, welcome),
-    Job("tidy", "scheduler", 600, tidy),
+    Job("tidy", "scheduler", 600, tidy, alone=True),
     Job("send", "worker", 2, send),
-    Job("bounces", "worker", 300, read_bounces),
-    Job("watch", "worker", 600, watch),
+    Job("bounces", "worker", 300, read_bounces, alone=True),
+    Job("watch", "worker", 600, watch, alone=True),
 )

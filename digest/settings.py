@@ -213,13 +213,6 @@ class Logs(Section):
 class Engine(Section):
     kind: Literal["local", "postgres"] = "local"
 
-    @field_validator("kind")
-    @classmethod
-    def _known(cls, value: str) -> str:
-        if value != "local":
-            raise ValueError("expected local: this version has no other engine yet")
-        return value
-
 
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(
@@ -237,6 +230,15 @@ class Settings(BaseSettings):
     alerts: Alerts = Alerts()
     logs: Logs = Logs()
     engine: Engine = Engine()
+
+    @model_validator(mode="after")
+    def _engine_has_its_database(self) -> Self:
+        if self.engine.kind == "postgres" and not self.database.url.startswith("postgresql"):
+            raise ValueError(
+                "engine.kind: expected local, since the engine postgres keeps its jobs in a"
+                " PostgreSQL and database.url is none"
+            )
+        return self
 
     @classmethod
     def settings_customise_sources(

@@ -69,7 +69,7 @@ def test_the_environment_overrides_single_settings(monkeypatch: pytest.MonkeyPat
         ('[alerts]\nfinished_by = "noon"\n', "alerts.finished_by", "HH:MM"),
         ('[mail]\nsender = "nobody"\n', "mail.sender", "digest@example.org"),
         ('[mail]\ndkim_domain = "example.org"\n', "mail.dkim_selector", "all three or none"),
-        ('[engine]\nkind = "postgres"\n', "engine.kind", "expected local"),
+        ('[engine]\nkind = "postgres"\n', "engine.kind", "a PostgreSQL"),
         ('[smtp]\nhost = "mx.example.org"\nusername = "u"\n', "smtp.security", "unencrypted"),
     ],
 )

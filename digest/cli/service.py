@@ -3,13 +3,14 @@
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 import structlog
 
 from digest.app import App
-from digest.errors import DatabaseError
+from digest.db import DRIVER
+from digest.errors import DatabaseError, SettingsError
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -33,22 +34,23 @@ def web(app: App) -> None:
 
 
 def scheduler(app: App) -> None:
-    """Fetches feeds and prepares digests, until a signal ends it."""
+    """Fetches feeds and prepares digests, or has the workers prepare them, until a signal ends
+    it."""
     with _parts(app, ("scheduler",)):
         _wait()
 
 
 def worker(app: App) -> None:
-    """Sends what is in the outbox, until a signal ends it."""
+    """Sends what is in the outbox, and with the engine postgres also prepares digests, until a
+    signal ends it."""
     with _parts(app, ("worker",)):
         _wait()
 
 
 @contextmanager
 def _parts(app: App, parts: Sequence[str]) -> Iterator[None]:
-    """Runs these parts as the only process of this database that does."""
-    from digest.engine import local
-
+    """Runs these parts; on an SQLite file, as the only process that does."""
+    wake = _engine(app)
     with ExitStack() as stack:
         for part in parts:
             if not stack.enter_context(app.db.exclusive(part)):
@@ -58,10 +60,24 @@ def _parts(app: App, parts: Sequence[str]) -> Iterator[None]:
                 )
         if "scheduler" in parts:
             _say_without_feeds(app)
-        stack.enter_context(local.running(app, parts))
+        stack.enter_context(wake(app, parts))
         log.info("started", parts=list(parts))
         yield
     log.info("stopped", parts=list(parts))
+
+
+def _engine(app: App) -> Callable[[App, Sequence[str]], AbstractContextManager[None]]:
+    if app.settings.engine.kind == "local":
+        from digest.engine import local
+
+        return local.running
+    try:
+        from digest.engine import postgres
+    except ImportError as error:
+        raise SettingsError(
+            f"engine.kind: postgres needs {error.name}, which is not installed: {DRIVER}"
+        ) from error
+    return postgres.running
 
 
 def _say_without_feeds(app: App) -> None:

@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from threading import Event
 
@@ -22,14 +22,20 @@ log = structlog.get_logger()
 def running(app: App, parts: Sequence[str]) -> Iterator[None]:
     """Wakes the jobs of `parts` until the block is left; jobs under way are then told to stop, and
     waited for."""
+    with waking(app, [job for job in JOBS if job.part in parts]):
+        yield
+
+
+@contextmanager
+def waking(app: App, jobs: Sequence[Job]) -> Iterator[None]:
+    """What `running` does, with these jobs."""
     ended = Event()
-    jobs = [job for job in JOBS if job.part in parts]
     scheduler = BackgroundScheduler(
         timezone=UTC, executors={"default": ThreadPoolExecutor(len(jobs))}
     )
     for job in jobs:
         scheduler.add_job(
-            _run,
+            run_once,
             IntervalTrigger(seconds=job.seconds, timezone=UTC),
             args=(app, job, ended.is_set),
             id=job.name,
@@ -46,10 +52,13 @@ def running(app: App, parts: Sequence[str]) -> Iterator[None]:
         scheduler.shutdown(wait=True)
 
 
-def _run(app: App, job: Job, stop: Stop) -> None:
+def run_once(app: App, job: Job, stop: Stop) -> None:
+    """Runs the job and logs what goes wrong."""
     with structlog.contextvars.bound_contextvars(job=job.name, run=secrets.token_hex(4)):
         try:
-            job.run(app, stop)
+            with app.db.turn(job.name) if job.alone else nullcontext(True) as free:
+                if free:
+                    job.run(app, stop)
         except DigestError as error:
             log.error("job failed", reason=str(error))
         except Exception:
