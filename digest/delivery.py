@@ -1,17 +1,17 @@
 """From due subscribers to digests in the outbox, and out: one digest a day, whatever is rerun."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
-from sqlalchemy import func, update
-from sqlmodel import Session, col, or_, select
+from sqlalchemy import func
+from sqlmodel import Session, col, select
 
-from digest import editions, hold, news, outcomes, schedule, training
+from digest import editions, hold, news, training
 from digest.candidates import latest_day
-from digest.db import insert_new
+from digest.keeping import digest_values, is_new, keep
 from digest.mail import outbox
 from digest.mail.compose import compose, papers_of
 from digest.mail.contents import Card
@@ -19,8 +19,8 @@ from digest.mail.links import Bearer
 from digest.mail.message import wire_address
 from digest.mail.render import render_digest
 from digest.mail.writer import Writer
-from digest.models import Digest, Paper, Pick, Subscriber
-from digest.picking import Plan, plan, plans
+from digest.models import Digest, Pick, Subscriber
+from digest.picking import plan, plans
 from digest.subscribers import find
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def prepare(
         made += len(full)
         done += len(subscribers)
         if not dry_run:
-            _keep(app, subscribers, planned, now, on_schedule=day is None)
+            keep(app, subscribers, planned, now, on_schedule=day is None)
         if progress is not None:
             progress(done, max(done, waiting))
     return made, done - made
@@ -124,17 +124,12 @@ def welcome(app: "App", stop: Callable[[], bool] = lambda: False) -> int:
 
 def welcomes(app: "App", person: Subscriber) -> bool:
     """Whether somebody is about to get a first digest: it is due, and there are papers for it."""
-    if not _is_new(person):
+    if not is_new(person):
         return False
     with app.db.read() as session:
         day = latest_day(session, app.now())
         made = select(Digest.id).where(Digest.subscriber_id == person.id, Digest.day == day)
         return day is not None and session.exec(made).first() is None
-
-
-def _is_new(person: Subscriber) -> bool:
-    """Confirming makes a digest due at once; the first one moves the date on."""
-    return person.next_digest_at is not None and person.next_digest_at == person.confirmed_at
 
 
 def due_ranges(app: "App", size: int = BLOCK) -> list[range]:
@@ -154,11 +149,15 @@ def preview(app: "App", email: str, day: date | None = None) -> Preview:
     reader = planned.subscriber
     with app.db.read() as session:
         told = news.untold(session, [reader.id or 0], now).get(reader.id or 0, [])
-        digest = Digest(**_digest(planned, now, news.notes(told)[0]))
+        digest = Digest(**digest_values(planned, now, news.notes(told)[0]))
         papers = editions.papers_by_id(session, papers_of(planned.picks))
         trending = editions.trending(session, planned.day)
     cards = {paper.id or 0: Card.from_json(editions.card(paper)) for paper in papers}
-    mail = compose(reader, digest, planned.picks, cards, trending, app.settings, writer.links)
+    picks = [
+        Pick(digest_id=0, subscriber_id=reader.id or 0, position=position, **pick._asdict())
+        for position, pick in enumerate(planned.picks, start=1)
+    ]
+    mail = compose(reader, digest, picks, cards, trending, app.settings, writer.links)
     rendered = render_digest(app.templates, mail)
     raw = writer.message(
         rendered,
@@ -208,113 +207,3 @@ def _blocks(
             return
         last = [sa.literal(getattr(block[-1], column.name), column.type) for column in order]
         after = [sa.tuple_(*order) > sa.tuple_(*last)]
-
-
-def _keep(
-    app: "App",
-    subscribers: Sequence[Subscriber],
-    planned: Sequence[Plan],
-    now: datetime,
-    *,
-    on_schedule: bool,
-) -> None:
-    """One transaction: the dates move on, and each digest is there with its picks and message.
-
-    Who has nothing to read is due again at the next date; what comes until then goes into that
-    digest, and why there was none today is kept.
-    """
-    whole = {each.subscriber.id: each for each in planned}
-    with app.db.write() as session:
-        planned = [each for each in _unmerged(session, planned) if each.picks]
-        by_reader = {each.subscriber.id: each for each in planned}
-        if planned:
-            papers = {paper for each in planned for paper in papers_of(each.picks)}
-            editions.freeze(session, planned[0].day, papers, now)
-        told = news.untold(session, [each for each in by_reader if each], now)
-        passed = []
-        for subscriber in subscribers:
-            if on_schedule and not _advance(session, subscriber, now):
-                continue  # another process was faster
-            if subscriber.id in by_reader:
-                _insert(session, by_reader[subscriber.id], told.get(subscriber.id or 0, []), now)
-            elif on_schedule:
-                passed.append((subscriber, whole.get(subscriber.id)))
-        outcomes.pass_over(session, passed, now)
-
-
-def _unmerged(session: Session, planned: Sequence[Plan]) -> list[Plan]:
-    """The plans without papers that were merged since they were made, and were sent under the
-    other name or come with the next digest under it."""
-    papers = {pick.paper_id for each in planned for pick in each.picks}
-    pairs: list[tuple[int | None, int | None]] = []
-    shown = sorted(papers)
-    for start in range(0, len(shown), BLOCK):
-        some = shown[start : start + BLOCK]
-        other = or_(col(Paper.id).in_(some), col(Paper.merged_into).in_(some))
-        merged = select(Paper.id, Paper.merged_into)
-        pairs += session.exec(merged.where(col(Paper.merged_into).is_not(None), other))
-    if not pairs:
-        return list(planned)
-    gone, stays = {pair[0] for pair in pairs}, {pair[1] for pair in pairs}
-    readers = [each.subscriber.id for each in planned]
-    sent = session.exec(
-        select(Pick.subscriber_id, Pick.paper_id).where(
-            col(Pick.subscriber_id).in_(readers), col(Pick.paper_id).in_(stays)
-        )
-    )
-    had = set(sent)
-    left = [
-        [
-            pick
-            for pick in each.picks
-            if pick.paper_id not in gone and (each.subscriber.id, pick.paper_id) not in had
-        ]
-        for each in planned
-    ]
-    return [replace(each, picks=tuple(picks)) for each, picks in zip(planned, left, strict=True)]
-
-
-def _advance(session: Session, subscriber: Subscriber, now: datetime) -> bool:
-    following = schedule.next_due(
-        now, subscriber.frequency, subscriber.send_at, subscriber.timezone
-    )
-    changed = session.exec(
-        update(Subscriber)
-        .where(col(Subscriber.id) == subscriber.id, col(Subscriber.status) == "active")
-        .where(col(Subscriber.next_digest_at) == subscriber.next_digest_at)
-        .values(next_digest_at=following)
-    )
-    return changed.rowcount == 1
-
-
-def _digest(planned: Plan, now: datetime, notes: list[dict[str, str]]) -> dict[str, Any]:
-    return {
-        "subscriber_id": planned.subscriber.id,
-        "day": planned.day,
-        "since": planned.since,
-        "candidates": planned.candidates,
-        "news": notes,
-        "also": [{"title": paper.title, "url": paper.url, "line": ""} for paper in planned.also],
-        "welcome": _is_new(planned.subscriber),
-        "created_at": now,
-    }
-
-
-def _insert(session: Session, planned: Plan, told: news.Untold, now: datetime) -> None:
-    notes, settled = news.notes(told)
-    row = _digest(planned, now, notes)
-    kept = insert_new(session, Digest, [row], returning=col(Digest.id))
-    if not kept:  # the day's digest was made meanwhile
-        return
-    insert_new(
-        session, Pick, [pick.model_dump() | {"digest_id": kept[0]} for pick in planned.picks]
-    )
-    news.keep_told(session, planned.subscriber.id or 0, settled)
-    outbox.enqueue(
-        session,
-        "digest",
-        planned.subscriber.id or 0,
-        now,
-        digest_id=kept[0],
-        urgent=row["welcome"],
-    )

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from math import exp, log
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from digest import training
 from digest.candidates import Window, closed_rows, latest_day, old_rows, open_window
 from digest.editions import titles_by_id
 from digest.errors import NotFound
-from digest.models import Paper, Pick, Subscriber
+from digest.models import Paper, Subscriber
 from digest.subscribers import find
 
 if TYPE_CHECKING:
@@ -27,6 +27,19 @@ ALSO = 20
 EXPLORING = "Unlike the others here, so that your vote on it teaches the most."
 
 
+class Picked(NamedTuple):
+    """A paper in a digest that is not kept yet; see `digest.models.Pick`."""
+
+    paper_id: int
+    score: float
+    exploring: bool
+    sentence: int | None
+    similar: list[int] | None
+    reason: str
+    topic: str | None
+    team: str | None
+
+
 @dataclass(frozen=True)
 class Plan:
     """A subscriber's digest before it is kept; without picks there is nothing to send. `also` are
@@ -36,7 +49,7 @@ class Plan:
     day: date
     since: date
     candidates: int
-    picks: tuple[Pick, ...]
+    picks: tuple[Picked, ...]
     also: tuple[Paper, ...] = ()
 
 
@@ -233,31 +246,26 @@ def _seed(table: _Table, at: int) -> str:
 
 def _picks(
     table: _Table, at: int, drafted: "Sequence[tuple[Choice, str | None]]"
-) -> tuple[Pick, ...]:
+) -> tuple[Picked, ...]:
     from digest.ranking.reasons import key_sentences, sentence  # noqa: PLC0415 (slow import)
 
-    readers, papers = table.readers, table.window.papers
+    papers = table.window.papers
     found = _reasons(table, at, [choice for choice, _ in drafted])
     marked = key_sentences(
         table.insight, at, table.window.sentences, [choice.row for choice, _ in drafted]
     )
     return tuple(
-        Pick(
-            digest_id=0,
-            position=position,
-            subscriber_id=readers.subscribers[at].id or 0,
+        Picked(
             paper_id=papers[choice.row].id or 0,
             score=choice.score,
             exploring=choice.exploring,
-            sentence=marked[position - 1],
+            sentence=at_sentence,
             similar=[papers[row].id or 0 for row in choice.similar] or None,
             reason=EXPLORING if choice.exploring else sentence(reasons, table.titles),
             topic=None if choice.exploring else _topic(reasons),
             team=team,
         )
-        for position, ((choice, team), reasons) in enumerate(
-            zip(drafted, found, strict=True), start=1
-        )
+        for (choice, team), reasons, at_sentence in zip(drafted, found, marked, strict=True)
     )
 
 

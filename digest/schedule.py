@@ -1,6 +1,7 @@
 """When a digest is due: cadence, hour and time zone, daylight saving included."""
 
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from typing import Literal, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -28,6 +29,7 @@ def parse_hour(text: str) -> time:
         raise InputError(f"{text!r} is not an hour; expected HH:MM, such as 07:00") from error
 
 
+@lru_cache(maxsize=4096)  # a block of readers shares few hours and zones
 def next_due(after: datetime, frequency: str, send_at: str, timezone: str) -> datetime:
     """The first moment later than `after` (aware) at which a digest falls due, in UTC.
 

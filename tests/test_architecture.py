@@ -14,6 +14,7 @@ GROUPS = [
     ("values", "digest digest.errors digest.settings digest.papers"),
     ("pure", "digest.latex digest.schedule digest.tokens digest.changes digest.ranking.*"),
     ("pure", "digest.categories digest.citations digest.atom"),
+    ("work", "digest.searching digest.similar"),
     ("work", "digest.bounds digest.figures digest.mail.storms"),
     ("io", "digest.logs"),
     ("work", "digest.bursts digest.seeds digest.preference digest.hindsight"),

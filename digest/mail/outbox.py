@@ -11,6 +11,7 @@ from typing import Literal
 from sqlmodel import Session
 
 from digest.app import App
+from digest.db import insert_new
 from digest.errors import InputError, MailError
 from digest.mail import queue
 from digest.mail.message import wire_address
@@ -62,6 +63,26 @@ def enqueue(
             created_at=now,
         )
     )
+
+
+def enqueue_digests(
+    session: Session, digests: Sequence[tuple[int, int, datetime, bool]], now: datetime
+) -> None:
+    """Puts digests into the outbox: (subscriber, digest, when it fell due, whether it is urgent).
+    What fell due first is sent first."""
+    rows = [
+        {
+            "kind": "digest",
+            "subscriber_id": subscriber,
+            "digest_id": digest,
+            "priority": URGENT if urgent else ROUTINE,
+            "due_at": due_at,
+            "created_at": now,
+        }
+        for subscriber, digest, due_at, urgent in digests
+    ]
+    if rows:
+        insert_new(session, OutboxMessage, rows)
 
 
 def send_due(
