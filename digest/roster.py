@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TextIO
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError, field_validator
 from sqlmodel import Session, col, select
 
-from digest import feedback, seeds, subscribers
+from digest import feedback, mailing_lists, seeds, subscribers, suppressions
 from digest.changes import (
     Address,
     Changes,
@@ -23,7 +23,7 @@ from digest.changes import (
 )
 from digest.citations import parse_citations
 from digest.errors import InputError, NotFound
-from digest.models import Feedback, Paper, Subscriber
+from digest.models import Feedback, Paper, Subscriber, Suppression
 from digest.schedule import next_due
 
 if TYPE_CHECKING:
@@ -72,6 +72,7 @@ class Row(BaseModel):
     created_at: AwareDatetime | None = None
     confirmed_at: AwareDatetime | None = None
     feedback: list[Vote] = []
+    suppressed: Literal["bounce", "complaint", "operator"] | None = None
 
     @field_validator("topics", "categories", "authors", "muted", "feedback", mode="before")
     @classmethod
@@ -101,10 +102,12 @@ class Row(BaseModel):
 @dataclass(frozen=True, slots=True)
 class Imported:
     """What became of a file: `known` were there already and were left as they are, `refused`
-    holds (position from 1, reason), `lost_votes` counts those on papers that are not here."""
+    holds (position from 1, reason), `suppressed` counts addresses that get no mail from now on,
+    `lost_votes` the votes on papers that are not here."""
 
     added: int = 0
     known: int = 0
+    suppressed: int = 0
     refused: tuple[tuple[int, str], ...] = ()
     lost_votes: int = 0
 
@@ -162,13 +165,17 @@ def write_rows(rows: Iterable[Mapping[str, Any]], file: TextIO, kind: Kind) -> i
 
 
 def read_rows(file: TextIO, kind: Kind) -> Iterator[dict[str, Any]]:
-    """The rows of a file (opened with encoding="utf-8-sig"); an empty cell is as if not there.
+    """The rows of a file (opened with encoding="utf-8-sig"); an empty cell is as if not there. The
+    CSV may be an export of listmonk or Mailchimp.
 
     Raises InputError for a line that is no JSON object.
     """
     if kind == "csv":
-        for cells in csv.DictReader(file):
-            yield {name: cell for name, cell in cells.items() if cell}
+        table = csv.DictReader(file)
+        of = mailing_lists.program(table.fieldnames or ())
+        for cells in table:
+            row = mailing_lists.row(cells, of) if of else cells
+            yield {name: cell for name, cell in row.items() if cell}
         return
     for number, line in enumerate(file, 1):
         if not line.strip():
@@ -199,6 +206,10 @@ def records(session: Session, people: Iterable[Subscriber]) -> list[dict[str, An
         word = feedback.WORDS[held.vote]
         vote = {"paper": key, "vote": word, "source": held.source, "at": held.voted_at}
         rows[held.subscriber_id].feedback.append(Vote.model_validate(vote))
+    by_address = {row.email: row for row in rows.values()}
+    silent = select(Suppression).where(col(Suppression.email).in_(by_address))
+    for kept in session.exec(silent):
+        by_address[kept.email or ""].suppressed = kept.reason  # type: ignore[assignment]
     return [row.model_dump(mode="json") for row in rows.values()]
 
 
@@ -210,6 +221,10 @@ def _import(app: "App", session: Session, values: Mapping[str, Any], outcome: Im
     row = _checked(values)
     address, wishes, now = parse_address(row.email), row.wishes().checked(), app.now()
     known = session.exec(select(Subscriber).where(Subscriber.email_key == address.key)).first()
+    silent = suppressions.suppressed(app, session, address.key) is not None
+    if known is not None and row.suppressed and not silent:
+        suppressions.suppress(app, session, address.key, known.email, row.suppressed, "import")
+        return replace(outcome, suppressed=outcome.suppressed + 1)
     if known is not None and row.status in (known.status, "removed"):
         return replace(outcome, known=outcome.known + 1)
     subscribers.refuse_unwanted(app, session, address)
@@ -219,7 +234,14 @@ def _import(app: "App", session: Session, values: Mapping[str, Any], outcome: Im
     session.add(person)
     session.flush()
     lost = sum(not _vote(session, person, vote, now) for vote in row.feedback)
-    return replace(outcome, added=outcome.added + 1, lost_votes=outcome.lost_votes + lost)
+    if row.suppressed:
+        suppressions.suppress(app, session, address.key, person.email, row.suppressed, "import")
+    return replace(
+        outcome,
+        added=outcome.added + 1,
+        suppressed=outcome.suppressed + bool(row.suppressed),
+        lost_votes=outcome.lost_votes + lost,
+    )
 
 
 def _checked(values: Mapping[str, Any]) -> Row:

@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parent.parent / "digest"
 GROUPS = [
     ("values", "digest digest.errors digest.settings digest.papers"),
     ("pure", "digest.latex digest.schedule digest.tokens digest.changes digest.ranking.*"),
-    ("pure", "digest.categories digest.citations digest.atom"),
+    ("pure", "digest.categories digest.citations digest.atom digest.mailing_lists"),
     ("work", "digest.searching digest.similar"),
     ("work", "digest.bounds digest.figures digest.mail.storms"),
     ("io", "digest.logs"),

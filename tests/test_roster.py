@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from conftest import STRANGER, announce
 
-from digest import feedback, roster, subscribers
+from digest import feedback, roster, subscribers, suppressions
 from digest.app import open_app
 from digest.changes import Changes
 from digest.errors import InputError
@@ -33,6 +33,8 @@ def people(app, ada, pia, clock):
     subscribers.pause(app, pia.id, (app.now() + timedelta(days=30)).date())
     left = subscribers.add(app, "left@reader.test", Changes())
     subscribers.remove(app, left.id)
+    silent = subscribers.add(app, "silent@reader.test", Changes())
+    suppressions.add(app, silent.email)
     with app.db.write() as session:
         for paper, vote in ((first, "up"), (second, "none")):
             feedback.record(session, ada.id, paper, vote, source="mail", now=app.now())
@@ -58,18 +60,21 @@ def other(tmp_path, clock):
 def test_a_round_trip_loses_nothing(app, people, other, kind, clock):
     before = export(app)
     file = io.StringIO()
-    assert roster.write_rows(before, file, kind) == 5
+    assert roster.write_rows(before, file, kind) == 6
     clock.forward(days=3)
     file.seek(0)
-    assert roster.import_rows(other, roster.read_rows(file, kind)) == roster.Imported(added=5)
+    done = roster.import_rows(other, roster.read_rows(file, kind))
+    assert done == roster.Imported(added=6, suppressed=1)
     assert export(other) == before
+    with other.db.read() as session:
+        assert subscribers.find(session, "silent@reader.test").next_digest_at is None
 
 
 def test_an_import_leaves_those_already_there_as_they_are(app, people):
     before = export(app)
     changed = [row | {"per_digest": 3, "status": "active"} for row in before]
     outcome = roster.import_rows(app, changed)
-    assert (outcome.added, outcome.known) == (0, 3 + 1)
+    assert (outcome.added, outcome.known) == (0, 4 + 1)
     assert [reason for _, reason in outcome.refused if "own new sign-up" in reason]
     assert export(app) == before
 
@@ -130,3 +135,59 @@ def test_votes_on_papers_that_are_not_here_are_counted(app):
 def test_a_line_that_is_no_object_is_named(line):
     with pytest.raises(InputError, match="line 2"):
         list(roster.read_rows(io.StringIO('{"email": "a@b.test"}\n' + line + "\n"), "jsonl"))
+
+
+LISTMONK = """uuid,email,name,attributes,status,created_at,updated_at
+1b,one@list.test,Ono Ito,"{""topics"": [""tidal flats""], ""age"": 4}",enabled,2024-05-02T10:00:00Z,
+1c,two@list.test,,{},blocklisted,2024-05-02T10:00:00Z,2024-06-02T10:00:00Z
+1d,three@list.test,,[],disabled,,
+1e,four@list.test,,not json,odd,,
+"""
+MAILCHIMP = """Email Address,First Name,Last Name,MEMBER_RATING,OPTIN_TIME,CONFIRM_TIME
+five@list.test,Fay,Ivers,2,2023-01-01 10:00:00,2023-01-02 11:30:00
+"""
+MAILCHIMP_LEFT = """Email Address,First Name,Last Name,MEMBER_RATING,UNSUB_TIME,UNSUB_REASON
+six@list.test,,,2,2023-03-01 10:00:00,NORMAL (I no longer want these emails)
+"""
+MAILCHIMP_CLEANED = """Email Address,First Name,MEMBER_RATING,CLEAN_TIME,CLEAN_CAMPAIGN_TITLE
+seven@list.test,,1,2023-03-01 10:00:00,Spring
+"""
+
+
+def people_in(app, *files):
+    for text in files:
+        done = roster.import_rows(app, roster.read_rows(io.StringIO(text), "csv"))
+    with app.db.read() as session:
+        found = {row["email"].partition("@")[0]: row for row in roster.export_rows(session)}
+    return done, found
+
+
+def test_listmonks_export_comes_with_its_blocklist(app):
+    done, found = people_in(app, LISTMONK)
+    assert done.added == 3
+    assert done.suppressed == 1
+    assert [position for position, _ in done.refused] == [4]
+    assert found["one"]["topics"] == [["tidal flats", 1.0]]
+    assert (found["one"]["name"], found["one"]["status"]) == ("Ono Ito", "active")
+    assert found["one"]["created_at"].startswith("2024-05-02")
+    assert (found["two"]["status"], found["two"]["suppressed"]) == ("removed", "operator")
+    assert found["three"]["status"] == "removed"
+
+
+def test_mailchimps_three_lists_keep_who_left_and_who_bounced_away(app):
+    _, found = people_in(app, MAILCHIMP, MAILCHIMP_LEFT, MAILCHIMP_CLEANED)
+    assert (found["five"]["name"], found["five"]["status"]) == ("Fay Ivers", "active")
+    assert found["five"]["confirmed_at"] == "2023-01-02T11:30:00Z"
+    assert found["six"]["status"] == "removed"
+    assert found["seven"]["suppressed"] == "bounce"
+    done, _ = people_in(app, MAILCHIMP.replace("five", "seven"), MAILCHIMP.replace("five", "six"))
+    assert done.added == 0
+    assert done.refused
+
+
+def test_a_reader_whom_the_other_program_blocks_gets_no_mail(app, ada):
+    done, found = people_in(app, LISTMONK.replace("two@list.test", ada.email))
+    assert done.suppressed == 1
+    assert (found["ada"]["status"], found["ada"]["suppressed"]) == ("active", "operator")
+    with app.db.read() as session:
+        assert subscribers.find(session, ada.email).next_digest_at is None

@@ -280,7 +280,11 @@ def import_(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="CSV (.csv) or JSON lines.")],
     as_json: AsJson = False,
 ) -> None:
-    """Add the people of a file; whoever ended a subscription or was erased stays out."""
+    """Add the people of a file, ours or a CSV export of listmonk or Mailchimp.
+
+    Whoever ended a subscription or was erased stays out; whom the other program has as blocked or
+    bounced gets no mail.
+    """
     from digest import roster
 
     with opened(context) as app, _file(file, "r") as lines:
@@ -289,6 +293,8 @@ def import_(
         print_json(done)
         return
     say(f"{done.added} added, {done.known} known already, {len(done.refused)} refused.")
+    if done.suppressed:
+        say(f"{done.suppressed} addresses get no mail from now on: `digest suppressions list`.")
     if done.lost_votes:
         say(f"{done.lost_votes} votes were on papers that are not here, and are left out.")
     if done.refused:
