@@ -1,17 +1,31 @@
-"""What a sign-up would bring, shown before anybody gives an address."""
+"""What the papers of late have to offer: their categories, and the best ones for given wishes."""
 
+from datetime import date
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from digest import picking, training
+from sqlmodel import col, select
+
+from digest import picking, schedule, training
 from digest.changes import Changes
+from digest.db import Db
 from digest.errors import InputError, NotFound
-from digest.models import Subscriber
+from digest.models import Paper, Subscriber
 from digest.picking import Trial
 
 if TYPE_CHECKING:
     from digest.app import App
 
 SHOWN = 5
+
+
+@lru_cache(maxsize=4)
+def categories_in_use(db: Db, day: date) -> frozenset[str]:
+    """The categories of the papers of the week up to `day`; looked for once."""
+    with db.read() as session:
+        within = col(Paper.announced_day).between(*schedule.window(day))
+        rows = session.exec(select(Paper.categories).where(within))
+        return frozenset(code for codes in rows for code in codes)
 
 
 def sample(app: "App", wishes: Changes) -> Trial | None:

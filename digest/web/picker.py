@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from digest import categories, library
+from digest import categories, library, samples
 from digest.app import App
 
 
@@ -10,7 +10,7 @@ def fields(app: App) -> dict[str, list[str]]:
     """The categories of the last days' papers, by field; all of arXiv's before the first came."""
     with app.db.read() as session:
         day = library.newest_day(session)
-    return categories.by_field(library.in_use(app.db, day) if day else categories.NAMES)
+    return categories.by_field(samples.categories_in_use(app.db, day) if day else categories.NAMES)
 
 
 def ticked(text: str, shown: Mapping[str, list[str]]) -> tuple[set[str], str]:
