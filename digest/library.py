@@ -1,25 +1,28 @@
 """The stored papers as a visitor browses them: by day, by category, by search, and what trends."""
 
-import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, String, cast, func
-from sqlmodel import Session, col, or_, select
+from sqlalchemy import func
+from sqlmodel import Session, col, select
 
-from digest import editions, schedule
+from digest import editions, feedback, schedule, searching
 from digest.db import Db
-from digest.models import Edition, Paper, Upvotes
+from digest.errors import InputError
+from digest.models import Edition, Feedback, Paper, Upvotes
 
 ON_FRONT = 8
 ON_PAGE = 40
-SEARCHED = 20_000
-LAST_PAGE = SEARCHED // ON_PAGE
 CATEGORIES_SHOWN = 24
+NEWEST = "newest"
+SORTS = {"day": (NEWEST, "trending"), "search": (NEWEST, "best")}
+# Readers' votes are told from the first of these on, and only which of these are reached, so that
+# no count tells of one reader's vote.
+STEPS = (5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,31 +32,70 @@ class Query:
     day: date | None
     search: str = ""
     category: str = ""
+    sort: str = NEWEST
     number: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of a listing: `day` is the one shown, `before` and `after` have papers too;
-    `categories` are the day's most frequent with their counts."""
+    """Page `number` of a listing of `total` papers on `pages` pages; `reached` says that a search
+    may have found more than it brings. `day` is the one shown, `before` and `after` have papers
+    too; `newest` is the last day there is; `categories` are the listing's most frequent with their
+    counts; `upvotes` are those of the papers by id."""
 
     day: date | None
     papers: Sequence[Paper]
-    more: bool
+    total: int
+    number: int
+    pages: int
+    reached: bool
     before: date | None
     after: date | None
+    newest: date | None
     categories: Sequence[tuple[str, int]]
+    upvotes: dict[int, int]
 
 
 def browse(session: Session, query: Query) -> Page:
-    """The day's papers, the newest day's without one; with a search, what it finds."""
-    day = query.day or newest_day(session)
-    matches = _searched(session, query) if query.search else _of_day(day, query)
-    start = (query.number - 1) * ON_PAGE
-    found = session.exec(matches.offset(start).limit(ON_PAGE + 1)).all()
+    """The day's papers, the newest day's without one; with a search, what it finds. Raises
+    InputError for an order that there is not."""
+    known = SORTS["search" if query.search else "day"]
+    if query.sort not in known:
+        raise InputError(f"sort: expected {' or '.join(known)}")
+    newest = newest_day(session)
+    day = query.day or newest
+    ids, counts = _found(session, query) if query.search else _of_day(session, day, query)
+    pages = max(1, -(-len(ids) // ON_PAGE))
+    number = min(query.number, pages)
+    shown = ids[(number - 1) * ON_PAGE : number * ON_PAGE]
     before, after = _neighbours(session, day)
-    categories = [] if query.search or day is None else _categories(session, day)
-    return Page(day, found[:ON_PAGE], len(found) > ON_PAGE, before, after, categories)
+    return Page(
+        day=day,
+        papers=_in_order(session, shown),
+        total=len(ids),
+        number=number,
+        pages=pages,
+        reached=bool(query.search) and len(ids) >= searching.REACH,
+        before=before,
+        after=after,
+        newest=newest,
+        categories=counts.most_common(CATEGORIES_SHOWN),
+        upvotes=_upvotes(session, shown),
+    )
+
+
+def named(session: Session, asked: str) -> Paper | None:
+    """The announced paper whose id (of arXiv, a DOI, an address) was typed for a search."""
+    try:
+        paper = feedback.find_paper(session, asked)
+    except InputError:
+        return None
+    return paper if is_public(paper) and paper.announced_day is not None else None
+
+
+def is_public(paper: Paper) -> bool:
+    """What a reader pasted is not for all to see, nor is a record that is a part of another."""
+    return paper.version > 0 and paper.merged_into is None
 
 
 def newest_day(session: Session) -> date | None:
@@ -71,8 +113,12 @@ def in_use(db: Db, day: date) -> frozenset[str]:
 
 def upvotes_of(session: Session, paper: Paper) -> int:
     """The most upvotes that any source has counted for the paper."""
-    counted = select(func.max(Upvotes.count)).where(Upvotes.paper_id == paper.id)
-    return session.exec(counted).one() or 0
+    return _upvotes(session, [paper.id or 0]).get(paper.id or 0, 0)
+
+
+def likes_of(session: Session, paper: Paper) -> int:
+    """The highest of STEPS that this service's readers' thumbs up have reached; 0 below all."""
+    return _likes(session, [paper.id or 0]).get(paper.id or 0, 0)
 
 
 def front_papers(session: Session, day: date | None) -> tuple[bool, Sequence[Any]]:
@@ -99,53 +145,61 @@ def front_papers(session: Session, day: date | None) -> tuple[bool, Sequence[Any
     return False, session.exec(newest.limit(ON_FRONT)).all()
 
 
-def _of_day(day: date | None, query: Query) -> Any:
-    listed = select(Paper).where(Paper.announced_day == day)
-    if query.category:
-        listed = listed.where(_in_category(query.category))
-    return listed.order_by(col(Paper.id))
+def _of_day(session: Session, day: date | None, query: Query) -> tuple[list[int], Counter[str]]:
+    """The ids of the day's papers in the order wished for, and its categories' counts."""
+    listed = session.exec(
+        select(Paper.id, Paper.categories)
+        .where(Paper.announced_day == day)
+        .order_by(col(Paper.id).desc())
+    ).all()
+    counts = Counter(code for _, codes in listed for code in set(codes))
+    ids = [paper or 0 for paper, codes in listed if query.category in ("", *codes)]
+    if query.sort == "trending":
+        heat = Counter(_upvotes(session, ids)) + Counter(_likes(session, ids))
+        ids.sort(key=lambda paper: -heat[paper])
+    return ids, counts
 
 
-def _searched(session: Session, query: Query) -> Any:
-    """Papers in which each word of the search occurs, newest first, among the newest ones."""
-    newest = session.exec(select(func.max(Paper.id))).one() or 0
-    listed = select(Paper).where(
-        col(Paper.id) > newest - SEARCHED, col(Paper.announced_day).is_not(None)
+def _found(session: Session, query: Query) -> tuple[list[int], Counter[str]]:
+    """The ids of the papers found, and their categories' counts."""
+    ids = searching.search(
+        session,
+        searching.parse(query.search),
+        category=query.category,
+        day=query.day,
+        best=query.sort == "best",
     )
-    for word in query.search.split()[:8]:
-        listed = listed.where(_mentions(word))
-    if query.category:
-        listed = listed.where(_in_category(query.category))
-    if query.day is not None:
-        listed = listed.where(Paper.announced_day == query.day)
-    return listed.order_by(col(Paper.announced_day).desc(), col(Paper.id).desc())
+    held = _by_paper(session, select(Paper.id, Paper.categories), col(Paper.id), ids)
+    return ids, Counter(code for codes in held.values() for code in set(codes))
 
 
-def _mentions(word: str) -> ColumnElement[bool]:
-    # SQLite folds the case of ASCII letters alone.
-    spellings = {word} if word.isascii() else {word, word.lower(), word.capitalize()}
-    authors = cast(col(Paper.authors), String)
-    return or_(
-        *(
-            column.icontains(text, autoescape=True)
-            for spelling in spellings
-            for column, text in (
-                (col(Paper.title), spelling),
-                (col(Paper.abstract), spelling),
-                (authors, _as_stored(spelling)),
-            )
-        )
-    )
+def _in_order(session: Session, ids: Sequence[int]) -> list[Paper]:
+    papers = {paper.id: paper for paper in editions.papers_by_id(session, ids)}
+    return [papers[paper] for paper in ids if paper in papers]
 
 
-def _in_category(code: str) -> ColumnElement[bool]:
-    quoted = f'"{_as_stored(code)}"'
-    return cast(col(Paper.categories), String).contains(quoted, autoescape=True)
+def _upvotes(session: Session, ids: Iterable[int]) -> dict[int, int]:
+    """The most upvotes that any source has counted, of the papers that have any."""
+    most = func.max(Upvotes.count)
+    counts = select(Upvotes.paper_id, most).group_by(col(Upvotes.paper_id)).having(most > 0)
+    return _by_paper(session, counts, col(Upvotes.paper_id), ids)
 
 
-def _as_stored(text: str) -> str:
-    """The text as it stands inside a JSON column."""
-    return json.dumps(text)[1:-1]
+def _likes(session: Session, ids: Iterable[int]) -> dict[int, int]:
+    """The step reached by readers' thumbs up, of the papers that reached any."""
+    up = select(Feedback.paper_id, func.count()).where(Feedback.vote == 1)
+    up = up.group_by(col(Feedback.paper_id)).having(func.count() >= STEPS[0])
+    counted = _by_paper(session, up, col(Feedback.paper_id), ids)
+    return {paper: max(step for step in STEPS if step <= n) for paper, n in counted.items()}
+
+
+def _by_paper(session: Session, asked: Any, column: Any, ids: Iterable[int]) -> dict[int, Any]:
+    """What is `asked` (pairs of a paper's id and anything) of these papers."""
+    wanted = sorted(ids)
+    found: dict[int, Any] = {}
+    for start in range(0, len(wanted), 500):
+        found.update(session.exec(asked.where(column.in_(wanted[start : start + 500]))).all())
+    return found
 
 
 def _neighbours(session: Session, day: date | None) -> tuple[date | None, date | None]:
@@ -155,10 +209,3 @@ def _neighbours(session: Session, day: date | None) -> tuple[date | None, date |
     before = session.exec(select(func.max(announced)).where(announced < day)).one()
     after = session.exec(select(func.min(announced)).where(announced > day)).one()
     return before, after
-
-
-def _categories(session: Session, day: date) -> list[tuple[str, int]]:
-    """The day's most frequent categories with the number of papers in each."""
-    rows = session.exec(select(Paper.categories).where(Paper.announced_day == day))
-    counts = Counter(code for codes in rows for code in set(codes))
-    return counts.most_common(CATEGORIES_SHOWN)
