@@ -22,6 +22,7 @@ from digest.models import (
     Subscriber,
     Suppression,
 )
+from digest.outcomes import OUTCOMES
 from digest.quiet import named
 from digest.schedule import DAY
 
@@ -29,6 +30,11 @@ if TYPE_CHECKING:
     from digest.app import App
 
 OPEN = ("queued", "sending", "deferred")
+# What is counted stands there with 0, too, so that a rule on it has something to compare.
+OUTBOX = dict.fromkeys(OPEN, 0)
+STATUSES = dict.fromkeys(("pending", "active", "paused", "removed"), 0)
+BOUNCES = dict.fromkeys(("hard", "soft", "policy", "complaint"), 0)
+REASONS = dict.fromkeys(("bounce", "complaint", "operator", "erased"), 0)
 VOTES = {1: "up", -1: "down", 0: "none"}
 
 
@@ -79,16 +85,17 @@ def figures(app: "App") -> Figures:
             feeds=_feeds(session, now),
             papers_missing=of_batches.pop("papers_missing"),
             batches=of_batches,
-            subscribers=_by(session, col(Subscriber.status)),
+            subscribers=STATUSES | _by(session, col(Subscriber.status)),
             late_reader=_seconds(_due_reader(session), now),
-            outbox=dict.fromkeys(OPEN, 0)
+            outbox=OUTBOX
             | _by(session, col(OutboxMessage.status), col(OutboxMessage.status).in_(OPEN)),
             late_mail=_seconds(_due_mail(session), now),
             mails=mails,
             in_doubt=in_doubt,
-            passed_over=_by(session, col(PassedOver.outcome), col(PassedOver.day) == now.date()),
-            bounces=_by(session, col(Bounce.kind), col(Bounce.at) > now - DAY),
-            suppressions=_by(session, col(Suppression.reason)),
+            passed_over=dict.fromkeys(OUTCOMES, 0)
+            | _by(session, col(PassedOver.outcome), col(PassedOver.day) == now.date()),
+            bounces=BOUNCES | _by(session, col(Bounce.kind), col(Bounce.at) > now - DAY),
+            suppressions=REASONS | _by(session, col(Suppression.reason)),
             votes=_votes(session, now),
             alerts=list(session.exec(select(Alert).order_by(col(Alert.since)))),
             last_ingest=last_ingest(session),

@@ -10,7 +10,7 @@ from http import HTTPStatus
 from urllib.parse import urlsplit
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry, Counter, disable_created_metrics
 from starlette.applications import Starlette
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
@@ -55,6 +55,7 @@ class Counts:
     requests: Counter = field(init=False)
 
     def __post_init__(self) -> None:
+        disable_created_metrics()  # a time for each counter, which nobody asks for
         self.requests = Counter(
             "digest_requests",
             "Requests to the pages since this process began.",
