@@ -130,7 +130,7 @@ _LETTERS = "{0.0, 0.25, 0.75, 1.0}"  # of D, C, B, A: categories, an abstract, a
 
 
 def _for_postgresql(term: Term) -> str:
-    quoted = [f"'{word}'" for word in term.words]
+    quoted = [f"'{unicodedata.normalize('NFD', word)}'" for word in term.words]  # as the index
     return "(" + " <-> ".join(quoted) + (":*" if term.prefix else "") + ")"
 
 
