@@ -55,10 +55,10 @@ def _best(app: "App", subscriber_id: int, without: Mapping[int, str]) -> tuple[P
     with app.db.read() as session:
         reader = subscribers.get(session, subscriber_id)
     try:
-        found = picking.trial(app, _of_the_week(reader, per_digest=TOP + len(without) + 1))
+        found = picking.trial(app, _of_the_week(reader, per_digest=2 * TOP), without)
     except NotFound:
         return ()
-    return tuple(paper for paper, _ in found.picks if paper.id not in without)[:TOP]
+    return tuple(paper for paper, _ in found.picks)[:TOP]
 
 
 def _of_the_week(reader: Subscriber, **values: Any) -> Subscriber:

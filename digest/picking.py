@@ -1,6 +1,6 @@
 """Which of the day's papers a subscriber gets: scores, picks and their reasons."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from math import exp, log
@@ -118,13 +118,16 @@ def plan(app: "App", email: str, day: date | None = None) -> Plan:
     return plans(app, [subscriber], day, again=False)[0]
 
 
-def trial(app: "App", reader: Subscriber) -> Trial:
+def trial(app: "App", reader: Subscriber, without: Collection[int] = ()) -> Trial:
     """What a digest of the latest papers would hold for these wishes, stored or not, as if none had
-    been sent before; nothing of it is kept. An `id` of 0 stands for somebody new.
+    been sent before; nothing of it is kept. An `id` of 0 stands for somebody new; `without` are ids
+    of papers to leave out.
 
     Raises NotFound where nothing was announced of late.
     """
     table = _latest(app, reader)
+    row_of = table.window.rows.row_of
+    table.closed[0].update(row_of[name] for name in map(str, without) if name in row_of)
     planned = _plan(table, 0)
     papers = {paper.id: paper for paper in table.window.papers}
     picks = tuple((papers[pick.paper_id], pick.reason) for pick in planned.picks)
