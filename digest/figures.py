@@ -112,7 +112,8 @@ def last_delivery(session: Session) -> datetime | None:
     """When the newest digest went out."""
     return session.exec(
         select(OutboxMessage.sent_at)
-        .where(OutboxMessage.kind == "digest", OutboxMessage.status == "sent")
+        # Hidden from the index on the status, which would have all that were ever sent sorted.
+        .where(OutboxMessage.kind == "digest", func.coalesce(OutboxMessage.status, "") == "sent")
         .order_by(col(OutboxMessage.id).desc())
         .limit(1)
     ).first()
@@ -168,8 +169,9 @@ def _mails(session: Session, now: datetime) -> tuple[dict[tuple[str, str], int],
     """Those made since a day ago: a message's id is the higher the later it was made, and the
     index on digests' moments tells where to begin."""
     made = col(OutboxMessage.created_at) > now - DAY
-    digests = select(func.min(Digest.id)).where(Digest.created_at > now - DAY)
-    first = select(OutboxMessage.id).where(OutboxMessage.digest_id == digests.scalar_subquery())
+    digests = select(Digest.id).where(Digest.created_at > now - DAY)
+    oldest = digests.order_by(col(Digest.created_at), col(Digest.id)).limit(1)
+    first = select(OutboxMessage.id).where(OutboxMessage.digest_id == oldest.scalar_subquery())
     beginning = session.exec(first).first()
     parts: list[ColumnElement[bool]] = [col(OutboxMessage.digest_id).is_(None)]
     if beginning is not None:

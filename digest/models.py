@@ -225,7 +225,7 @@ class Subscriber(SQLModel, table=True):
     email: str
     email_key: str = Field(unique=True)
     name: str = ""
-    status: str = Field(default="pending", index=True)
+    status: str = "pending"
     topics: list[Any] = _json(list)
     categories: list[Any] = _json(list)
     authors: list[str] = _json(list)
@@ -244,7 +244,10 @@ class Subscriber(SQLModel, table=True):
     view_epoch: int = 0
     seeds: str = ""
     # An id is never given twice: the links of someone erased must not open a newcomer's pages.
-    __table_args__ = ({"sqlite_autoincrement": True},)
+    __table_args__ = (
+        Index("ix_subscriber_status_next_digest_at", "status", "next_digest_at"),
+        {"sqlite_autoincrement": True},
+    )
 
 
 class Standing(SQLModel, table=True):

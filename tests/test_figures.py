@@ -150,6 +150,8 @@ def test_no_table_that_grows_is_read_whole(app, ada, clock):
                 # By an index of small entries, or from the end up to the first that fits.
                 bounded = "COVERING INDEX" in step[3] or "LIMIT" in statement
                 assert not whole or bounded, (step[3], statement)
+                sorted_first = "LIMIT" in statement and "TEMP B-TREE FOR ORDER" in step[3]
+                assert not sorted_first, (step[3], statement)
 
 
 GROWING = ("subscriber", "outbox", "paper", "announcement", "feedback", "digest", "pick", "bounce")

@@ -55,7 +55,8 @@ class Counts:
     requests: Counter = field(init=False)
 
     def __post_init__(self) -> None:
-        disable_created_metrics()  # a time for each counter, which nobody asks for
+        # Else each counter has a time beside it, which nobody asks for.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.requests = Counter(
             "digest_requests",
             "Requests to the pages since this process began.",

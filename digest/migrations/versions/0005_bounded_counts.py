@@ -17,5 +17,7 @@ def upgrade() -> None:
         sqlite_where=sa.text("digest_id IS NULL"),
         postgresql_where=sa.text("digest_id IS NULL"),
     )
-    op.create_index(op.f("ix_subscriber_status"), "subscriber", ["status"])
+    op.create_index(
+        op.f("ix_subscriber_status_next_digest_at"), "subscriber", ["status", "next_digest_at"]
+    )
     op.create_index(op.f("ix_feedback_voted_at"), "feedback", ["voted_at"])
