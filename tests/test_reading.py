@@ -95,9 +95,7 @@ def test_it_goes_fifty_papers_back(app, web, ada, links, clock):
         person.per_digest = 40
         session.add(person)
     for day in range(2):
-        announce(
-            app, clock().date(), [f"Images by diffusion {day} {n}: {n * 7}" for n in range(45)]
-        )
+        announce(app, clock().date(), [f"Images {day} {n}: {n * 7}" for n in range(45)])
         deliver(app)
         clock.forward(days=1)
     found = feedparser.parse(web.get(links.feed(whose(app, ada))).content)
