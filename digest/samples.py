@@ -1,5 +1,6 @@
 """What the papers of late have to offer: their categories, and the best ones for given wishes."""
 
+from dataclasses import replace
 from datetime import date
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -39,7 +40,7 @@ def sample(app: "App", wishes: Changes) -> Trial | None:
         email="",
         email_key="",
         created_at=app.now(),
-        **wishes.checked() | {"per_digest": SHOWN, "frequency": "weekly"},
+        **wishes.checked() | {"per_digest": SHOWN + 1, "frequency": "weekly"},
     )
     if not space.profile_rows([training.profile(newcomer)]).nnz:
         raise InputError(
@@ -47,6 +48,7 @@ def sample(app: "App", wishes: Changes) -> Trial | None:
             " will do best."
         )
     try:
-        return picking.trial(app, newcomer)
+        found = picking.trial(app, newcomer)
     except NotFound:
         return None
+    return replace(found, picks=found.picks[:SHOWN])  # the last one steps outside the topics
