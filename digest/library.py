@@ -17,7 +17,7 @@ from digest.models import Edition, Feedback, Paper, Upvotes
 
 ON_FRONT = 8
 ON_PAGE = 40
-CATEGORIES_SHOWN = 24
+CATEGORIES_SHOWN = 12
 NEWEST = "newest"
 SORTS = {"day": (NEWEST, "trending"), "search": (NEWEST, "best")}
 # Readers' votes are told from the first of these on, and only which of these are reached, so that
