@@ -5,18 +5,18 @@ paper. Nobody reads that fast. What such a burst has recorded is taken back; the
 reader casts later count.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from itertools import combinations
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import structlog
-from sqlalchemy import delete
+from sqlalchemy import bindparam, delete, func, insert
 from sqlmodel import Session, col, select
 
 from digest import feedback
 from digest.errors import NotFound
-from digest.models import Feedback, MailVote, Pick, Subscriber
+from digest.models import Feedback, MailVote, Paper, Pick, Subscriber
 
 WINDOW = timedelta(seconds=10)
 MOST = 8
@@ -26,9 +26,50 @@ PRUNED_EVERY = 64
 log = structlog.get_logger("digest.votes")
 
 
+# What one vote asks, as statements that are made once.
+_MAIL_VOTE = MailVote.__table__  # type: ignore[attr-defined]
+_LOCKED = (  # so that two votes at once follow each other
+    select(col(Subscriber.id)).where(col(Subscriber.id) == bindparam("reader")).with_for_update()
+)
+_PAPER = func.coalesce(Paper.merged_into, Pick.paper_id)
+_PICK = (
+    select(_PAPER.label("paper_id"), Feedback.vote, Feedback.source, Feedback.voted_at)
+    .select_from(Pick)
+    .join(Paper, col(Paper.id) == col(Pick.paper_id))
+    .outerjoin(
+        Feedback,
+        (col(Feedback.subscriber_id) == col(Pick.subscriber_id))
+        & (col(Feedback.paper_id) == _PAPER),
+    )
+    .where(
+        col(Pick.digest_id) == bindparam("digest"),
+        col(Pick.position) == bindparam("position"),
+        col(Pick.subscriber_id) == bindparam("reader"),
+    )
+)
+_RECENT = (
+    _MAIL_VOTE.select()
+    .where(
+        _MAIL_VOTE.c.digest_id == bindparam("digest"), _MAIL_VOTE.c.cast_at >= bindparam("since")
+    )
+    .order_by(_MAIL_VOTE.c.id)
+)
+
+
 class Cast(Protocol):
     """A vote (1 up, -1 down, 0 taken back) on a paper, and when it came."""
 
+    @property
+    def paper_id(self) -> int: ...
+
+    @property
+    def vote(self) -> int: ...
+
+    @property
+    def cast_at(self) -> datetime: ...
+
+
+class _Latest(NamedTuple):
     paper_id: int
     vote: int
     cast_at: datetime
@@ -50,55 +91,56 @@ def is_burst(casts: Sequence[Cast]) -> bool:
 def vote_on(
     session: Session, subscriber_id: int, digest_id: int, position: int, vote: str, now: datetime
 ) -> bool:
-    """What `record` does, for the pick at this position of the reader's digest. Raises NotFound
-    where it has none there."""
-    pick = session.get(Pick, (digest_id, position))
-    if pick is None or pick.subscriber_id != subscriber_id:
-        raise NotFound("this digest has no such paper")
-    return record(session, pick, vote, now)
-
-
-def record(session: Session, pick: Pick, vote: str, now: datetime) -> bool:
-    """Records the reader's vote on the pick as `feedback.record` does, within the caller's
-    transaction; False where it belongs to a burst, and then nothing of the burst is left."""
+    """Records the reader's vote on the pick at this position of the digest as `feedback.record`
+    does, within the caller's transaction; False where it belongs to a burst, and then nothing of
+    the burst is left. Raises NotFound where the reader's digest has no such pick."""
     feedback.check(vote)
-    person = feedback.reader(session, pick.subscriber_id)
+    connection = session.connection()
+    person = connection.execute(_LOCKED, {"reader": subscriber_id}).first()
+    at = {"digest": digest_id, "position": position, "reader": subscriber_id}
+    pick = connection.execute(_PICK, at).first()
+    if person is None or pick is None:
+        raise NotFound("this digest has no such paper")
     since = now - WINDOW
-    window = (MailVote.digest_id == pick.digest_id, col(MailVote.cast_at) >= since)
-    recent = list(session.exec(select(MailVote).where(*window).order_by(col(MailVote.id))))
-    latest = _mail_vote(session, pick, vote, now)
-    session.add(latest)
-    session.flush()
-    if (latest.id or 0) % PRUNED_EVERY == 0:
-        session.exec(delete(MailVote).where(col(MailVote.cast_at) < since))
-    if not is_burst([*recent, latest]):
-        feedback.note(session, person, pick.paper_id, vote, source="mail", now=now)
+    recent = connection.execute(_RECENT, {"digest": digest_id, "since": since}).all()
+    latest = _Latest(pick.paper_id, feedback.VOTES[vote], now)
+    burst = is_burst([*recent, latest])
+    made = connection.execute(
+        insert(_MAIL_VOTE),
+        {
+            "digest_id": digest_id,
+            "paper_id": latest.paper_id,
+            "vote": latest.vote,
+            "cast_at": now,
+            "counted": not burst,
+            "before": pick.vote,
+            "before_source": pick.source or "",
+            "before_at": pick.voted_at,
+        },
+    )
+    number = made.inserted_primary_key
+    if number is not None and number[0] % PRUNED_EVERY == 0:
+        connection.execute(delete(_MAIL_VOTE).where(_MAIL_VOTE.c.cast_at < since))
+    if not burst:
+        if pick.vote != latest.vote:
+            held = pick.vote is not None
+            feedback.put(connection, subscriber_id, *latest, source="mail", held=held)
         return True
-    latest.counted = False
-    counted = [each for each in recent if each.counted]
+    counted = [each.id for each in recent if each.counted]
     if counted:
-        _take_back(session, person, counted)
-        log.warning("votes of a burst are not counted", digest=pick.digest_id, votes=len(counted))
+        _take_back(session, subscriber_id, counted)
+        log.warning("votes of a burst are not counted", digest=digest_id, votes=len(counted))
     return False
 
 
-def _mail_vote(session: Session, pick: Pick, vote: str, now: datetime) -> MailVote:
-    made = MailVote(
-        digest_id=pick.digest_id,
-        paper_id=pick.paper_id,
-        vote=feedback.VOTES[vote],
-        cast_at=now,
-    )
-    held = session.get(Feedback, (pick.subscriber_id, pick.paper_id))
-    if held is not None:
-        made.before, made.before_source, made.before_at = held.vote, held.source, held.voted_at
-    return made
-
-
-def _take_back(session: Session, person: Subscriber, counted: Iterable[MailVote]) -> None:
+def _take_back(session: Session, subscriber_id: int, counted: Sequence[int]) -> None:
     """Each paper is again as it was before the first of these votes, the earliest first."""
+    person = feedback.reader(session, subscriber_id)
+    votes = session.exec(
+        select(MailVote).where(col(MailVote.id).in_(counted)).order_by(col(MailVote.id))
+    )
     first: dict[int, MailVote] = {}
-    for each in counted:
+    for each in votes:
         first.setdefault(each.paper_id, each)
         each.counted = False
         session.add(each)

@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
+from sqlalchemy import Connection, bindparam, insert, update
+from sqlalchemy import select as sql_select
 from sqlmodel import Session, col, func, select
 
 from digest.errors import InputError, NotFound
@@ -15,6 +17,33 @@ VOTES = {"up": 1, "down": -1, "none": 0}
 WORDS = {value: word for word, value in VOTES.items()}
 
 _BUNDLE = 500
+_VOTE = Feedback.__table__  # type: ignore[attr-defined]
+_READER = Subscriber.__table__  # type: ignore[attr-defined]
+_REVISED = (
+    update(_READER)
+    .where(_READER.c.id == bindparam("reader"))
+    .values(revision=_READER.c.revision + 1)
+)
+_BALLOTS = (
+    sql_select(
+        col(Pick.position),
+        col(Paper.key),
+        col(Paper.title),
+        col(Paper.authors),
+        col(Paper.categories),
+        func.coalesce(Feedback.vote, 0).label("said"),
+    )
+    .join(Paper, col(Paper.id) == col(Pick.paper_id))
+    .outerjoin(
+        Feedback,
+        (col(Feedback.paper_id) == col(Pick.paper_id))
+        & (col(Feedback.subscriber_id) == col(Pick.subscriber_id)),
+    )
+    .where(
+        col(Pick.digest_id) == bindparam("digest"), col(Pick.subscriber_id) == bindparam("reader")
+    )
+    .order_by(col(Pick.position))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +57,21 @@ class Voted:
 
 
 @dataclass(frozen=True, slots=True)
+class Named:
+    """What a list of papers shows of one."""
+
+    key: str
+    title: str
+    authors: list[str]
+    categories: list[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Ballot:
     """A pick of a digest, and the reader's last word on it."""
 
     position: int
-    paper: Paper
+    paper: Named
     vote: str
 
 
@@ -84,6 +123,28 @@ def note(
     return True
 
 
+def put(
+    connection: Connection,
+    subscriber_id: int,
+    paper_id: int,
+    vote: int,
+    now: datetime,
+    *,
+    source: str,
+    held: bool,
+) -> None:
+    """What `note` writes, for who has read already whether a vote is `held` (and another one) and
+    has locked the reader's row: the way of the votes that come by mail, many at once."""
+    values = {"vote": vote, "source": source, "voted_at": now}
+    mine = {"subscriber_id": subscriber_id, "paper_id": paper_id}
+    if held:
+        which = [_VOTE.c[name] == value for name, value in mine.items()]
+        connection.execute(update(_VOTE).where(*which), values)
+    else:
+        connection.execute(insert(_VOTE), mine | values)
+    connection.execute(_REVISED, {"reader": subscriber_id})
+
+
 def check(vote: str) -> None:
     """Raises InputError for what is no vote."""
     if vote not in VOTES:
@@ -124,20 +185,16 @@ def count_votes(session: Session, subscriber_id: int) -> dict[str, int]:
 def ballots(session: Session, subscriber_id: int, digest_id: int) -> list[Ballot]:
     """The picks of a reader's digest, in their order. Raises NotFound where the digest is not
     the reader's, or is gone."""
-    rows = session.exec(
-        select(Pick.position, Paper, Feedback.vote)
-        .join(Paper, col(Paper.id) == col(Pick.paper_id))
-        .outerjoin(
-            Feedback,
-            (col(Feedback.paper_id) == col(Pick.paper_id))
-            & (col(Feedback.subscriber_id) == col(Pick.subscriber_id)),
+    rows = session.connection().execute(_BALLOTS, {"digest": digest_id, "reader": subscriber_id})
+    ballots = [
+        Ballot(
+            row.position, Named(row.key, row.title, row.authors, row.categories), WORDS[row.said]
         )
-        .where(Pick.digest_id == digest_id, Pick.subscriber_id == subscriber_id)
-        .order_by(col(Pick.position))
-    ).all()
-    if not rows:
+        for row in rows
+    ]
+    if not ballots:
         raise NotFound("there is no such digest")
-    return [Ballot(position, paper, WORDS[vote or 0]) for position, paper, vote in rows]
+    return ballots
 
 
 def training_set(
