@@ -104,7 +104,10 @@ class Tokens:
     def read_mark(self, mark: str) -> tuple[int, int]:
         """The ids of subscriber and message in a mark. Raises InvalidToken."""
         said, _, stamp = mark.lower().rpartition(".")
-        genuine = [hmac.compare_digest(stamp, _stamp(key, said)) for key in self._marking]
+        given = stamp.encode("ascii", "replace")
+        genuine = [
+            hmac.compare_digest(given, _stamp(key, said).encode("ascii")) for key in self._marking
+        ]
         if not any(genuine):
             raise InvalidToken
         subscriber_id, _, message_id = said.partition(".")
@@ -126,4 +129,4 @@ def _key(purpose: str, secret: str) -> bytes:
 
 
 def _stamp(key: bytes, said: str) -> str:
-    return hashlib.blake2b(said.encode(), key=key, digest_size=10).hexdigest()
+    return hashlib.blake2b(said.encode("utf-8", "replace"), key=key, digest_size=10).hexdigest()
