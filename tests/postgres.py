@@ -33,8 +33,9 @@ class Server:
         self._name = f"digest_test_{os.getpid()}"
         self._migrated = False
 
-    def new(self, *, migrated: bool = True) -> str:
-        """The address of a fresh database, with the schema of today where it is `migrated`."""
+    def new(self, *, migrated: bool = True, durable: bool = False) -> str:
+        """The address of a fresh database, with the schema of today where it is `migrated`; where
+        it is `durable`, what it confirms outlives the server's own end."""
         if migrated and not self._migrated:
             self._ask(f"CREATE DATABASE {self._name}")
             db = Db(self._address(self._name))
@@ -44,6 +45,8 @@ class Server:
         name = f"{self._name}_{next(self._numbers)}"
         like = f" TEMPLATE {self._name} STRATEGY file_copy" if migrated else ""
         self._ask(f"CREATE DATABASE {name}{like}")
+        if durable:
+            self._ask(f"ALTER DATABASE {name} SET synchronous_commit = on")
         return self._address(name)
 
     def drop(self, url: str) -> None:

@@ -76,7 +76,7 @@ def install(app: App) -> None:
         connection.exec_driver_sql(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE")
         connection.exec_driver_sql(f"CREATE SCHEMA {SCHEMA}")
         connection.exec_driver_sql(f"COMMENT ON SCHEMA {SCHEMA} IS '{ours}'")
-        _enter(session).execute(SchemaManager.get_schema())
+        enter(session).execute(SchemaManager.get_schema())
 
 
 def share_out(app: App, _stop: Stop) -> None:
@@ -85,7 +85,7 @@ def share_out(app: App, _stop: Stop) -> None:
     """
     with app.db.write() as session:
         alone(session, "shards")
-        connection = _enter(session)
+        connection = enter(session)
         lost = connection.execute(LOST, [timedelta(seconds=DEAD)]).rowcount
         known = {first for (first,) in connection.execute(KNOWN)}
         due = [each for each in delivery.due_ranges(app, SHARD) if each.start not in known]
@@ -99,7 +99,7 @@ def share_out(app: App, _stop: Stop) -> None:
         log.info("shared out", shards=len(due), lost=lost)
 
 
-def _enter(session: Session) -> psycopg.Connection:
+def enter(session: Session) -> psycopg.Connection:
     """The session's own connection, on which the jobs' tables are found until the transaction
     ends."""
     session.connection().exec_driver_sql(f"SET LOCAL search_path = {SCHEMA}, public")
