@@ -3,6 +3,7 @@ a bounced mail is known again."""
 
 import hashlib
 import hmac
+import re
 from base64 import urlsafe_b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -51,6 +52,9 @@ class Token:
     issued_at: datetime
 
 
+_SHAPE = re.compile(r"[0-9a-f-]{7,80}\.[A-Za-z0-9_-]{43}")
+
+
 class InvalidToken(Exception):
     """The token is forged, cut short, or for another purpose."""
 
@@ -82,6 +86,8 @@ class Tokens:
 
     def read(self, purpose: Purpose, token: str, now: datetime) -> Token:
         """Raises InvalidToken, or ExpiredToken where only its time is over."""
+        if not _SHAPE.fullmatch(token):  # base64 passes over what it does not know
+            raise InvalidToken
         try:
             payload = self._signer(purpose).unsign(token).decode()
         except (BadSignature, UnicodeError) as error:

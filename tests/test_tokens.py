@@ -92,7 +92,7 @@ def test_every_shorter_and_longer_one_is_invalid():
     for end in range(len(token)):
         with pytest.raises(InvalidToken):
             TOKENS.read("preferences", token[:end], NOW)
-    for more in ("A", ".", "\n", " ", "\0", "é", "x" * 1_000_000):
+    for more in ("A", "=", ".", "\n", " ", "\0", "é", "x" * 1_000_000):
         with pytest.raises(InvalidToken):
             TOKENS.read("preferences", token + more, NOW)
         with pytest.raises(InvalidToken):
