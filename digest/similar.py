@@ -22,45 +22,10 @@ RARE = 0.01  # of the papers
 FEW = 5  # papers: rare among however few
 _TITLE = 3
 _EVERYWHERE = frozenset(  # which few papers cannot show
-    [
-        "a",
-        "an",
-        "and",
-        "are",
-        "as",
-        "at",
-        "be",
-        "by",
-        "can",
-        "for",
-        "from",
-        "has",
-        "have",
-        "in",
-        "into",
-        "is",
-        "it",
-        "its",
-        "not",
-        "of",
-        "on",
-        "or",
-        "our",
-        "over",
-        "than",
-        "that",
-        "the",
-        "their",
-        "these",
-        "this",
-        "to",
-        "under",
-        "via",
-        "we",
-        "which",
-        "while",
-        "with",
-    ]
+    searching.words(
+        "a an and are as at be by can for from has have in into is it its not of on or our over"
+        " than that the their these this to under via we which while with"
+    )
 )
 
 
