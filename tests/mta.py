@@ -86,7 +86,7 @@ listen = 127.0.0.1
 base_dir = {folder}/run
 state_dir = {folder}/run
 log_path = {folder}/dovecot.log
-ssl = no
+{ssl}
 disable_plaintext_auth = no
 first_valid_uid = 1
 mail_location = maildir:{folder}/ourselves
@@ -104,7 +104,8 @@ service imap-login {{
     port = {imap_port}
   }}
   inet_listener imaps {{
-    port = 0
+    port = {imaps_port}
+    ssl = yes
   }}
 }}
 service anvil {{
@@ -158,12 +159,17 @@ def exim() -> Iterator[Mta]:
 
 
 @contextmanager
-def dovecot(folder: Path) -> Iterator[int]:
-    """Serves the Maildir `ourselves` in that folder over IMAP; gives the port."""
+def dovecot(folder: Path, certificate: Path | None = None) -> Iterator[int]:
+    """Serves the Maildir `ourselves` in that folder over IMAP, within TLS where there is a file of
+    its certificate and key; gives the port."""
     needed(DOVECOT, "dovecot-imapd")
     port = free_port()
     config = folder / "dovecot.conf"
-    config.write_text(DOVECOT_CONFIG.format(folder=folder, user=USER, imap_port=port))
+    ssl, ports = "ssl = no", {"imap_port": port, "imaps_port": 0}
+    if certificate is not None:
+        ssl = f"ssl = required\nssl_cert = <{certificate}\nssl_key = <{certificate}"
+        ports = {"imap_port": 0, "imaps_port": port}
+    config.write_text(DOVECOT_CONFIG.format(folder=folder, user=USER, ssl=ssl, **ports))
     with _running(folder, [DOVECOT, "-F", "-c", config], port, remove=False):
         yield port
 

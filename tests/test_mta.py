@@ -1,19 +1,26 @@
 """Through a real mail server into a mailbox and back: what is read there is what was sent."""
 
+import mailbox as mailboxes
+import shutil
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from email import message_from_bytes, policy
+from pathlib import Path
 
 import dkim
 import pytest
 from aiosmtpd.controller import Controller
 from conftest import _person
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
-from mta import Mta, dovecot, exim
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from mta import USER, Mta, dovecot, exim
+from test_bounces import mark_of, notice, sent, with_bounces
 from test_outbox import Moody, put_digest, rows
+from test_smtp import certificate
 
 from digest import suppressions
+from digest.errors import MailError
 from digest.mail import bounces, outbox
 from digest.mail.bounces import Processed
 from digest.settings import Settings
@@ -118,6 +125,8 @@ def next_hop(mta):
 
 def test_what_another_server_refuses_comes_back_and_suppresses(posted, mta, next_hop):
     app = posted
+    for earlier in mta.ourselves.glob("*/*"):  # of the same test on another database
+        earlier.unlink()
     next_hop("550 5.1.1 no such user here")
     ada = _person(app, "ada@next.test", status="active")
     put_digest(app, ada)
@@ -141,3 +150,58 @@ def test_what_another_server_refuses_comes_back_and_suppresses(posted, mta, next
         [row] = suppressions.listing(session)
     assert (row.email, row.reason) == ("ada@next.test", "bounce")
     assert "5.1.1" in row.detail
+
+
+# The mailbox of bounces over TLS
+
+
+@pytest.fixture
+def safe(app, ada):
+    """The settings of an IMAP server within TLS, which a private authority vouches for, with one
+    bounce in its mailbox."""
+    root, leaf = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    secret = leaf.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        served = certificate("mail", "House", leaf, root, authority=False)
+        (folder / "mail.pem").write_bytes(served + secret)
+        (folder / "ca.pem").write_bytes(certificate("House", "House", root, root, authority=True))
+        mailboxes.Maildir(folder / "ourselves").add(notice(mark_of(app, sent(app, ada))))
+        with dovecot(folder, folder / "mail.pem") as port:
+            for path in [folder / "ourselves", *(folder / "ourselves").rglob("*")]:
+                shutil.chown(path, USER, USER)
+            yield {
+                "imap_host": "127.0.0.1",
+                "imap_port": port,
+                "imap_security": "tls",
+                "imap_ca_file": folder / "ca.pem",
+                "imap_username": "digest",
+                "imap_password": "open-sesame",
+            }
+
+
+@pytest.mark.sqlite
+def test_bounces_come_over_tls_from_a_server_that_can_be_trusted(app, safe):
+    assert bounces.process(with_bounces(app, **safe)) == Processed(seen=1, suppressed=1)
+    assert bounces.process(with_bounces(app, **safe)) == Processed()
+
+
+@pytest.mark.sqlite
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"imap_ca_file": None}, "certificate verify failed"),
+        ({"imap_host": "localhost"}, "not valid for 'localhost'"),
+        ({"imap_password": "sesame"}, "Authentication failed"),
+        ({"imap_security": "none"}, "cannot be read"),
+    ],
+    ids=["an authority nobody knows", "another host's", "a wrong password", "no TLS"],
+)
+def test_what_is_wrong_with_the_imap_server_is_said_and_no_mail_is_read(app, safe, changed, said):
+    with pytest.raises(MailError, match=said):
+        bounces.process(with_bounces(app, **(safe | changed)))
+    assert bounces.process(with_bounces(app, **safe), dry_run=True).seen == 1
