@@ -129,20 +129,26 @@ def front_papers(session: Session, day: date | None) -> tuple[bool, Sequence[Any
     edition = session.get(Edition, day)
     if edition is not None and edition.trending:
         return True, edition.trending[:ON_FRONT]
-    count = func.max(Upvotes.count)
-    liked = session.exec(
-        select(Paper, count)
-        .join(Upvotes, col(Upvotes.paper_id) == col(Paper.id))
-        .where(col(Paper.announced_day) > day - timedelta(days=schedule.DAYS_BACK))
-        .group_by(col(Paper.id))
-        .having(count > 0)
-        .order_by(count.desc(), col(Paper.id))
-        .limit(ON_FRONT)
-    ).all()
-    if liked:
-        return True, [editions.card(paper) | {"upvotes": upvotes} for paper, upvotes in liked]
+    if liked := _liked_since(session, day - timedelta(days=schedule.DAYS_BACK)):
+        papers = _in_order(session, list(liked))
+        return True, [editions.card(one) | {"upvotes": liked[one.id or 0]} for one in papers]
     newest = select(Paper).where(Paper.announced_day == day).order_by(col(Paper.id).desc())
     return False, session.exec(newest.limit(ON_FRONT)).all()
+
+
+def _liked_since(session: Session, day: date) -> dict[int, int]:
+    """The most upvoted of the papers announced after the day, best first, with their counts."""
+    count = func.max(Upvotes.count)
+    most = (
+        select(Upvotes.paper_id, count)
+        .join(Paper, col(Upvotes.paper_id) == col(Paper.id))
+        .where(col(Upvotes.day) > day, col(Paper.announced_day) > day)
+        .group_by(col(Upvotes.paper_id))
+        .having(count > 0)
+        .order_by(count.desc(), col(Upvotes.paper_id))
+        .limit(ON_FRONT)
+    )
+    return dict(session.exec(most).all())
 
 
 def _of_day(session: Session, day: date | None, query: Query) -> tuple[list[int], Counter[str]]:
