@@ -160,7 +160,10 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     server = request.getfixturevalue("postgres_server")
     url = server.new(migrated=not bare)
     yield url
-    server.drop(url)
+    if bare:
+        server.drop(url)
+    else:
+        server.empty(url)
 
 
 @pytest.fixture
