@@ -222,8 +222,8 @@ def _kept(person: Subscriber) -> dict[str, str]:
 def _scores(own: float | None) -> list[tuple[str, str]]:
     """The least chances to choose from, with the words for each; the reader's own is among them."""
     values = {*SCORES, *([f"{own:g}"] if own else [])}
-    return [("", "the best papers, whatever their chance")] + [
-        (value, f"only papers with a chance of {float(value):.0%} or more")
+    return [("", "the best of the day, always")] + [
+        (value, f"only with a chance of {float(value):.0%} or more")
         for value in sorted(values, key=float)
     ]
 
