@@ -1,5 +1,6 @@
 """The database: migrations that equal the models, transactions, and locks between processes."""
 
+import multiprocessing
 import sqlite3
 import subprocess
 import sys
@@ -19,7 +20,6 @@ from sqlmodel import select
 from digest.db import Db, alone, schema_is_current, sqlite_file, upgrade
 from digest.errors import DatabaseError, SettingsError
 from digest.models import Feed, metadata
-
 
 pytestmark = pytest.mark.bare
 
@@ -150,7 +150,7 @@ def test_moments_come_back_as_they_went_in(db: Db) -> None:
 
 def test_a_broken_reference_is_refused(db: Db) -> None:
     upgrade(db)
-    with pytest.raises(IntegrityError, match="(?i)foreign key"), db.connect() as connection:
+    with pytest.raises(IntegrityError, match=r"(?i)foreign key"), db.connect() as connection:
         connection.execute(text("INSERT INTO paper_alias (alias, paper_id) VALUES ('a', 7)"))
 
 
@@ -182,17 +182,18 @@ def waiting(db: Db) -> bool:
         return bool(session.execute(locks).scalar())
 
 
-OPENER = """
-import sys
-from digest.db import Db, upgrade
-upgrade(Db(sys.argv[1]))
-"""
+def opened(address: str) -> None:
+    upgrade(Db(address))
 
 
 def test_processes_that_start_together_make_the_schema_once(db: Db, database: str) -> None:
-    command = [sys.executable, "-c", OPENER, database]
-    openers = [subprocess.Popen(command, stderr=subprocess.PIPE) for _ in range(2)]
-    assert [opener.communicate(timeout=60)[1] for opener in openers] == [b"", b""]
+    start = multiprocessing.get_context("fork")
+    openers = [start.Process(target=opened, args=(database,)) for _ in range(3)]
+    for opener in openers:
+        opener.start()
+    for opener in openers:
+        opener.join(timeout=60)
+    assert [opener.exitcode for opener in openers] == [0, 0, 0]
     assert schema_is_current(db)
 
 

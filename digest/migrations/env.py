@@ -11,13 +11,14 @@ from digest.models import metadata
 
 def run() -> None:
     engine = context.config.attributes["engine"]
-    with engine.connect() as connection, _loose(connection):
-        if connection.dialect.name == "postgresql":  # processes that start together take turns
+    # One transaction around all: processes that start together take turns, and the later ones find
+    # nothing left to do.
+    with engine.connect() as connection, _loose(connection), connection.begin():
+        if connection.dialect.name == "postgresql":
             connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext('digest schema'))")
         context.configure(connection=connection, target_metadata=metadata, render_as_batch=True)
         with context.begin_transaction():
             context.run_migrations()
-        connection.commit()
 
 
 @contextmanager
