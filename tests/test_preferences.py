@@ -170,7 +170,7 @@ def test_papers_named_by_the_reader_are_listed_apart(app, web, ada, link, papers
     vote(app, ada, papers[5:6], source="seed")
     named = web.get(f"{link}/votes?only=named").text
     assert "Galaxy surveys" in named and "hexagonal" not in named
-    assert named.count("Take it back") == 1
+    assert named.count(">Take it back<") == 1
 
 
 def test_a_paper_that_is_none_is_said(web, ada, link):
