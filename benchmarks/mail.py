@@ -3,9 +3,9 @@
 Renders, signs and sends ten papers to each reader through a sink on loopback that takes all, with
 one process and with two (a database each), the sink in a process of its own. CPU time is the
 sender's, in RSA-2048 signs of the same run; each sender renders the day's papers first, which some
-hundred readers pay for and a hundred thousand do not notice. The plain way, for comparison: Jinja2 and css-inline
-over each whole mail, the standard library's message, dkimpy, and a connection for each. `--crowd`
-readers, of whom only some have mail waiting, show what memory owes to their number.
+hundred readers pay for and a hundred thousand do not notice. The plain way, for comparison: Jinja2
+and css-inline over each whole mail, the standard library's message, dkimpy, and a connection for
+each. `--crowd` readers, of whom only some have mail waiting, show what memory owes to their number.
 """
 
 import argparse
