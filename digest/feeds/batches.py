@@ -25,6 +25,8 @@ SHOWN_FOR = timedelta(days=30)
 # How long a daily list is asked for again, since its papers still gain votes.
 VOTED_FOR = 3
 DAY = timedelta(days=1)
+# What lies further back is filled at an operator's word; a feed's wrong date is no gap of years.
+LONGEST_GAP = timedelta(days=60)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +155,8 @@ def _note_gaps(session: Session, feed: Feed, now: datetime) -> None:
         last = next(iter(_past(session, feed, category)), None)
         if last is not None:
             day = today(feed, now)
-            ensure(session, feed, category, last.day + DAY, day - DAY, now)
+            first = max(last.day + DAY, day - LONGEST_GAP)
+            ensure(session, feed, category, first, day - DAY, now)
     if feed.kind == "huggingface":
         for batch in _past(session, feed, ""):
             age = (now.date() - batch.day).days

@@ -9,7 +9,9 @@ import re
 
 from digest.errors import FeedError
 
-MOST_MARKS = 600_000  # signs that begin a tag, an attribute, a JSON object or list
+MOST_MARKS = 200_000  # signs that begin a tag, an attribute, a JSON object or list
+MOST_ENTITIES = 1_500_000  # 20 MB of escaped HTML have fewer
+MOST_VALUES = 1_500_000  # of JSON, by its commas
 MOST_ENTRIES = 10_000  # five times what arXiv's feeds hold at most
 MOST_ATTRIBUTES = 200  # of one tag
 DEEPEST = 200  # tags within one another, counted anew with each entry
@@ -52,6 +54,8 @@ def sound_xml(body: bytes, where: str) -> bytes:
     body = _narrow(body, where)
     if body.count(b"<") + body.count(b"=") > MOST_MARKS:
         raise _refusal(where, f"it has more than {MOST_MARKS:,} tags and attributes")
+    if body.count(b"&") > MOST_ENTITIES:
+        raise _refusal(where, f"it has more than {MOST_ENTITIES:,} entities")
     _few_entries(sum(1 for _ in _ENTRY.finditer(body)), where)
     if _LOADED.search(body):
         raise _refusal(where, f"one of its tags has more than {MOST_ATTRIBUTES} attributes")
@@ -64,6 +68,8 @@ def sound_json(body: bytes, where: str) -> None:
     """Raises FeedError where the JSON would take too much memory."""
     if body.count(b"{") + body.count(b"[") > MOST_MARKS:
         raise _refusal(where, f"it has more than {MOST_MARKS:,} objects and lists")
+    if body.count(b",") > MOST_VALUES:
+        raise _refusal(where, f"it has more than {MOST_VALUES:,} values")
 
 
 def few_items(items: list[object], where: str) -> None:

@@ -24,6 +24,8 @@ from digest.feeds import (
 )
 from digest.papers import Listing, clean, shortened
 
+# No paper is older; dates near the year 1 would break what counts days back from them.
+EARLIEST = date(1600, 1, 1)
 KINDS = ("arxiv", "huggingface", "biorxiv", "generic")
 
 _WEB_PAGE = re.compile(rb"\s*(?:<!--.{0,2000}?-->\s*)?<(?:!doctype\s+html|html)\b", re.I | re.S)
@@ -59,6 +61,14 @@ def parse(
     """
     if not body.strip():
         raise FeedError(f"{url} is empty")
+    listing = _read(body, url, content_type, kind, today)
+    if all(entry.day >= EARLIEST for entry in listing.entries):
+        return listing
+    entries = tuple(replace(entry, day=max(entry.day, EARLIEST)) for entry in listing.entries)
+    return replace(listing, entries=entries, day=listing.day and max(listing.day, EARLIEST))
+
+
+def _read(body: bytes, url: str, content_type: str, kind: str | None, today: date) -> Listing:
     if kind == "huggingface" or _is_json(body, content_type):
         return _from_json(body, url, today)
     if _WEB_PAGE.match(body.removeprefix(_BYTE_ORDER_MARKS[0])):
