@@ -14,6 +14,8 @@ from digest.app import App
 from digest.errors import InputError
 from digest.web import create
 
+pytestmark = pytest.mark.sqlite  # about pages
+
 
 @pytest.fixture
 def papers(app, clock):

@@ -21,6 +21,8 @@ from digest.mail import outbox
 from digest.models import Paper, Subscriber, metadata
 from digest.web import create
 
+pytestmark = pytest.mark.sqlite  # about pages
+
 
 @pytest.fixture
 def web(app: App, door: Door) -> httpx2.Client:

@@ -26,9 +26,9 @@ def test_of_many_alike_one_is_asked_before_another_comes_twice():
     assert {groups[row] for row in chosen} == {0, 1, 2, 3}
 
 
-def test_the_doubtful_come_before_the_sure():
-    scores = np.array([9, -9, 0.1, 8, -8, -0.1], np.float32)
-    assert set(telling(scores, papers_in(range(6)), 2)) == {2, 5}
+def test_what_may_be_wanted_comes_first_but_no_two_alike():
+    scores = np.array([3, 2.9, -9, 0.5, -8, -0.5], np.float32)
+    assert telling(scores, papers_in([0, 0, 1, 2, 3, 4]), 3) == [0, 3, 5]
 
 
 def test_what_is_to_be_left_out_is():

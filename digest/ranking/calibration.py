@@ -17,23 +17,23 @@ def telling(
     """Up to `count` rows of `papers`, the most telling first; `scores` has the model's log-odds of
     each, `skip` names rows to leave out.
 
-    A paper is worth its doubt, p(1 - p), times what the answers to those chosen before leave open
-    of it: the variance that is left of a Gaussian process over the papers' likeness, observed at
-    the chosen ones (greedy, as in Krause, Singh and Guestrin 2008). So the doubtful come first, and
-    no two that are alike.
+    A paper is worth the root of its chance to be wanted, since a yes tells far more than a no,
+    times what the answers to those chosen before leave open of it: the variance that is left of a
+    Gaussian process over the papers' likeness, observed at the chosen ones (greedy, as in Krause,
+    Singh and Guestrin 2008). So no two are alike. How it was chosen: docs/ranking.md.
     """
     order = [int(row) for row in np.argsort(-scores, kind="stable") if int(row) not in set(skip)]
     pool = order[:POOL]
     if not pool:
         return []
     chance = 1 / (1 + np.exp(-np.clip(scores[pool], -30, 30).astype(float)))
-    doubt = chance * (1 - chance)
+    hope = np.sqrt(chance)
     likeness = papers.likeness(pool).astype(float)
     left = likeness.diagonal().copy()
     known = np.zeros((min(count, len(pool)), len(pool)))
     chosen: list[int] = []
     for step in range(len(known)):
-        worth = doubt * left
+        worth = hope * left
         worth[chosen] = -1
         best = int(worth.argmax())
         told = likeness[best] - known[:step].T @ known[:step, best]
