@@ -6,6 +6,7 @@ from datetime import date, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+import sqlalchemy as sa
 from sqlalchemy import func
 from sqlmodel import Session, col, select
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from digest.ranking.reasons import SentenceRows
     from digest.ranking.selection import Credits
     from digest.training import Readers
+
+_DIGESTS = Digest.__table__.c  # type: ignore[attr-defined]
+_PICKS = Pick.__table__.c  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True)
@@ -97,79 +101,82 @@ def _load_window(
 
 def closed_rows(
     session: Session, readers: "Readers", window: Window, *, again: bool
-) -> list[set[int]]:
-    """Per reader the rows that were covered by an earlier digest, sent before, or voted on; all
-    rows where `again` and the day's digest is there already."""
+) -> "np.ndarray":
+    """Whether each reader's digest may not hold each paper (readers × papers), for it was covered
+    by an earlier digest, sent before, or voted on; or where `again`, the day's digest is there."""
     ids = [subscriber.id or 0 for subscriber in readers.subscribers]
     last = _last_digests(session, ids, window.day)
-    had = _had(session, ids, window.day) if again else set()
-    sent = _sent(session, ids, window.day)
-    row_of = window.rows.row_of
-    rows_of = []
-    for subscriber in ids:
-        if subscriber in had:
-            rows_of.append(set(row_of.values()))
-            continue
-        voted = {paper for paper, vote in readers.votes[subscriber] if vote}
-        names = map(str, voted | sent.get(subscriber, set()))
-        rows = {row_of[name] for name in names if name in row_of}
-        rows_of.append(rows | _covered(window, last.get(subscriber)))
-    return rows_of
+    closed = _voted(readers, window)
+    for at, subscriber in enumerate(ids):
+        if subscriber in last:
+            closed[at] |= _covered(window, *last[subscriber])
+    _close_sent(session, ids, window, closed)
+    if again:
+        had = _had(session, ids, window.day)
+        closed[[at for at, subscriber in enumerate(ids) if subscriber in had]] = True
+    return closed
 
 
-def old_rows(readers: "Readers", window: Window) -> list[set[int]]:
-    """Per reader the rows that a first digest would leave out: those voted on and, but for a weekly
-    one, those of the days before."""
-    old = set((window.days < window.day.toordinal()).nonzero()[0].tolist())
-    row_of, rows_of = window.rows.row_of, []
-    for person in readers.subscribers:
+def old_rows(readers: "Readers", window: Window) -> "np.ndarray":
+    """The same for a first digest, which leaves out what was voted on and, but for a weekly one,
+    the days before."""
+    closed = _voted(readers, window)
+    for at, person in enumerate(readers.subscribers):
+        if person.frequency != "weekly":
+            closed[at] |= window.days < window.day.toordinal()
+    return closed
+
+
+def _voted(readers: "Readers", window: Window) -> "np.ndarray":
+    import numpy as np  # noqa: PLC0415 (slow import)
+
+    row_of, closed = (
+        window.rows.row_of,
+        np.zeros((len(readers.subscribers), len(window.days)), bool),
+    )
+    for at, person in enumerate(readers.subscribers):
         voted = (str(paper) for paper, vote in readers.votes[person.id or 0] if vote)
-        rows = {row_of[name] for name in voted if name in row_of}
-        rows_of.append(rows if person.frequency == "weekly" else rows | old)
-    return rows_of
+        closed[at, [row_of[name] for name in voted if name in row_of]] = True
+    return closed
 
 
-def _covered(window: Window, last: tuple[date, datetime] | None) -> set[int]:
-    """The rows that the digest of `last` (its day, when it was made) could have held."""
-    if last is None:
-        return set()
-    day, made_at = last
-    old = (window.days <= day.toordinal()) & (window.recorded <= made_at.timestamp())
-    return set(old.nonzero()[0].tolist())
+def _covered(window: Window, day: date, made_at: datetime) -> Any:
+    """The rows that the digest of `day`, made then, could have held."""
+    return (window.days <= day.toordinal()) & (window.recorded <= made_at.timestamp())
 
 
 def _last_digests(
     session: Session, ids: Sequence[int], before: date
 ) -> dict[int, tuple[date, datetime]]:
-    found = session.exec(
-        select(Digest)
-        .where(col(Digest.subscriber_id).in_(ids))
-        .where(col(Digest.day).between(schedule.window(before)[0], before - schedule.DAY))
-        .order_by(col(Digest.day))
+    columns = sa.select(_DIGESTS.subscriber_id, _DIGESTS.day, _DIGESTS.created_at)
+    found = session.execute(
+        columns.where(_DIGESTS.subscriber_id.in_(ids))
+        .where(_DIGESTS.day.between(schedule.window(before)[0], before - schedule.DAY))
+        .order_by(_DIGESTS.day)
     )
-    return {digest.subscriber_id: (digest.day, digest.created_at) for digest in found}
+    return {subscriber: (day, made_at) for subscriber, day, made_at in found}
 
 
 def _had(session: Session, ids: Sequence[int], day: date) -> set[int]:
-    return set(
-        session.exec(
-            select(Digest.subscriber_id).where(
-                col(Digest.subscriber_id).in_(ids), Digest.day == day
-            )
-        )
-    )
+    which = (_DIGESTS.subscriber_id.in_(ids), _DIGESTS.day == day)
+    return set(session.scalars(sa.select(_DIGESTS.subscriber_id).where(*which)))
 
 
-def _sent(session: Session, ids: Sequence[int], day: date) -> dict[int, set[int]]:
-    """The papers that could be offered again but were in a digest of another day."""
-    found = session.exec(
-        select(Pick)
-        .join(Digest, col(Digest.id) == Pick.digest_id)
-        .join(Paper, col(Paper.id) == Pick.paper_id)
-        .where(col(Pick.subscriber_id).in_(ids), Digest.day != day)
-        .where(_within(schedule.window(day)))
+def _close_sent(session: Session, ids: Sequence[int], window: Window, closed: "np.ndarray") -> None:
+    """Closes what is open and was in a digest of another day. Of all that a reader ever got, only
+    the picks among the open papers' ids are looked at."""
+    import numpy as np  # noqa: PLC0415 (slow import)
+
+    left = [int(window.rows.ids[row]) for row in np.flatnonzero(~closed.all(axis=0))]
+    if not left:
+        return
+    found = session.execute(
+        sa.select(_PICKS.subscriber_id, _PICKS.paper_id)
+        .join(Digest, _DIGESTS.id == _PICKS.digest_id)
+        .where(_PICKS.subscriber_id.in_(ids), _PICKS.paper_id.between(min(left), max(left)))
+        .where(_DIGESTS.day != window.day)
     )
-    sent: dict[int, set[int]] = {}
-    for pick in found:
-        sent.setdefault(pick.subscriber_id, set()).add(pick.paper_id)
-    return sent
+    at = {subscriber: row for row, subscriber in enumerate(ids)}
+    for subscriber, paper in found:
+        if str(paper) in window.rows.row_of:
+            closed[at[subscriber], window.rows.row_of[str(paper)]] = True

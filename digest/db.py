@@ -239,3 +239,13 @@ def insert_new(
         session.connection().execute(statement, list(rows))
         return []
     return list(session.scalars(statement.returning(returning), list(rows)))
+
+
+def upsert(session: Session, model: type[SQLModel], rows: Sequence[dict[str, Any]]) -> None:
+    """Inserts the rows in bulk; a row of the same primary key is replaced."""
+    dialect = import_module(f"sqlalchemy.dialects.{session.get_bind().dialect.name}")
+    insert, table = dialect.insert(model), SQLModel.metadata.tables[str(model.__tablename__)]
+    keys = [column.name for column in table.primary_key]
+    values = {name: insert.excluded[name] for name in rows[0] if name not in keys}
+    statement = insert.on_conflict_do_update(index_elements=keys, set_=values)
+    session.connection().execute(statement, list(rows))

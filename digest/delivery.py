@@ -26,7 +26,7 @@ from digest.subscribers import find
 if TYPE_CHECKING:
     from digest.app import App
 
-BLOCK = 500
+BLOCK = 1000
 Among = range | Sequence[int]  # subscriber ids
 _PEOPLE = Subscriber.__table__.c  # type: ignore[attr-defined]
 Progress = Callable[[int, int], None]

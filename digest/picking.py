@@ -74,13 +74,14 @@ class RankedPaper:
 
 @dataclass(frozen=True)
 class _Table:
-    """A block of readers before a window of papers. `scores` is readers × papers; `closed` says
-    per reader which rows the digest may not hold. `challenger` is compared with `ranking`."""
+    """A block of readers before a window of papers. `scores` is readers × papers, and so is
+    `closed`: which papers a reader's digest may not hold. `challenger` is compared with
+    `ranking`."""
 
     window: Window
     readers: "Readers"
     scores: "np.ndarray"
-    closed: list[set[int]]
+    closed: "np.ndarray"
     insight: "Insight"
     titles: dict[str, str]
     ranking: "Ranking"
@@ -95,7 +96,7 @@ def rank(app: "App", email: str, day: date | None = None, limit: int = 20) -> li
     subscriber, day = _reader(app, email, day)
     table = _table(app, [subscriber], day, again=False)
     scores = table.scores[0]
-    rows = sorted(set(range(len(scores))) - table.closed[0], key=lambda row: (-scores[row], row))
+    rows = sorted((~table.closed[0]).nonzero()[0].tolist(), key=lambda row: (-scores[row], row))
     rows = rows[:limit]
     return [
         RankedPaper(
@@ -127,7 +128,7 @@ def trial(app: "App", reader: Subscriber, without: Collection[int] = ()) -> Tria
     """
     table = _latest(app, reader)
     row_of = table.window.rows.row_of
-    table.closed[0].update(row_of[name] for name in map(str, without) if name in row_of)
+    table.closed[0, [row_of[name] for name in map(str, without) if name in row_of]] = True
     planned = _plan(table, 0)
     papers = {paper.id: paper for paper in table.window.papers}
     picks = tuple((papers[pick.paper_id], pick.reason) for pick in planned.picks)
@@ -142,7 +143,7 @@ def telling(app: "App", reader: Subscriber) -> list[Paper]:
     from digest.ranking.calibration import telling  # noqa: PLC0415 (slow import)
 
     table = _latest(app, reader)
-    rows = telling(table.scores[0], table.window.rows, skip=table.closed[0])
+    rows = telling(table.scores[0], table.window.rows, skip=table.closed[0].nonzero()[0].tolist())
     return [table.window.papers[row] for row in rows]
 
 
@@ -181,7 +182,7 @@ def _plan(table: _Table, at: int) -> Plan:
         [choice for choice, _ in drafted],
         skip=table.closed[at],
     )
-    fresh = _without(window.days, table.closed[at])
+    fresh = window.days[~table.closed[at]]
     since = int(fresh.min()) if len(fresh) else window.day.toordinal()
     return Plan(
         subscriber,
@@ -191,12 +192,6 @@ def _plan(table: _Table, at: int) -> Plan:
         _picks(table, at, drafted),
         tuple(window.papers[row] for row in further[:ALSO]),
     )
-
-
-def _without(figures: "np.ndarray", rows: set[int]) -> "np.ndarray":
-    import numpy as np  # noqa: PLC0415 (slow import)
-
-    return np.delete(figures, list(rows)) if rows else figures
 
 
 def _drafted(table: _Table, at: int) -> "list[tuple[Choice, str | None]]":
@@ -250,13 +245,11 @@ def _seed(table: _Table, at: int) -> str:
 def _picks(
     table: _Table, at: int, drafted: "Sequence[tuple[Choice, str | None]]"
 ) -> tuple[Picked, ...]:
-    from digest.ranking.reasons import key_sentences, sentence  # noqa: PLC0415 (slow import)
+    from digest.ranking.reasons import key_sentences  # noqa: PLC0415 (slow import)
 
-    papers = table.window.papers
+    papers, rows = table.window.papers, [choice.row for choice, _ in drafted]
     found = _reasons(table, at, [choice for choice, _ in drafted])
-    marked = key_sentences(
-        table.insight, at, table.window.sentences, [choice.row for choice, _ in drafted]
-    )
+    marked = key_sentences(table.insight, at, table.window.sentences, rows)
     return tuple(
         Picked(
             paper_id=papers[choice.row].id or 0,
@@ -264,7 +257,7 @@ def _picks(
             exploring=choice.exploring,
             sentence=at_sentence,
             similar=[papers[row].id or 0 for row in choice.similar] or None,
-            reason=EXPLORING if choice.exploring else sentence(reasons, table.titles),
+            reason=EXPLORING if choice.exploring else _said(table, at, choice.row, reasons),
             topic=None if choice.exploring else _topic(reasons),
             team=team,
         )
@@ -272,11 +265,20 @@ def _picks(
     )
 
 
+def _said(table: _Table, at: int, row: int, found: "tuple[Reason, ...]") -> str:
+    """The reasons as a sentence; by the words that spoke for it where nothing else tells more."""
+    from digest.ranking.reasons import sentence, terms  # noqa: PLC0415 (slow import)
+
+    if any(reason.kind != "category" for reason in found):
+        return sentence(found, table.titles)
+    return sentence((*found, *terms(table.insight, at, row)), table.titles)
+
+
 def _reasons(table: _Table, at: int, choices: "Sequence[Choice]") -> "list[tuple[Reason, ...]]":
     """The model's reasons, and before them the author that the reader follows."""
-    from digest.ranking.reasons import Reason, reasons  # noqa: PLC0415 (slow import)
+    from digest.ranking.reasons import Reason, spoken  # noqa: PLC0415 (slow import)
 
-    found = reasons(table.insight, at, [choice.row for choice in choices])
+    found = spoken(table.insight, at, [choice.row for choice in choices])
     return [
         (Reason("author", choice.followed, 1.0), *each) if choice.followed else each
         for choice, each in zip(choices, found, strict=True)

@@ -6,10 +6,11 @@ from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+import sqlalchemy as sa
 from sqlalchemy import delete, func
 from sqlmodel import Session, col, select
 
-from digest.db import Db
+from digest.db import Db, upsert
 from digest.editions import papers_by_id
 from digest.feedback import training_set
 from digest.models import Paper, StoredRanker, StoredSpace, Subscriber
@@ -135,18 +136,15 @@ def ready(
 ) -> Readers:
     """The block's rankers: read where they are good, trained where they are stale, and kept then
     but for a look that changes nothing."""
-    from digest.ranking.ranker import Ranker  # noqa: PLC0415 (slow import)
-
     ids = [_id(subscriber) for subscriber in subscribers]
     profiles = tuple(profile(subscriber) for subscriber in subscribers)
     with app.db.read() as session:
-        stored = _stored(session, subscribers, app.settings.ranking.solver)
+        rankers = _stored(session, subscribers, app.settings.ranking.solver)
         votes = training_set(session, ids)
         named = {paper for pairs in votes.values() for paper, vote in pairs if vote}
-        named |= {int(paper) for kept in stored.values() for paper in Ranker.loads(kept).papers}
+        named |= {int(paper) for ranker in rankers.values() for paper in ranker.papers}
         known = _known(app.db, space, session, named)
     rows = space.profile_rows(profiles)
-    rankers = {subscriber: Ranker.loads(kept) for subscriber, kept in stored.items()}
     stale = [
         at
         for at, subscriber in enumerate(ids)
@@ -245,11 +243,11 @@ def _kept_rows(db: Db, version: str) -> dict[tuple[int, datetime], tuple[Any, An
 
 def _changed(session: Session, named: Collection[int]) -> dict[int, datetime]:
     """When each of the papers was changed last."""
-    wanted, found = sorted(named), {}
-    for start in range(0, len(wanted), 500):
-        bundle = col(Paper.id).in_(wanted[start : start + 500])
-        for paper, at in session.exec(select(Paper.id, Paper.updated_at).where(bundle)):
-            found[paper or 0] = at
+    wanted, found = sorted(named), dict[int, datetime]()
+    table = Paper.__table__.c  # type: ignore[attr-defined]
+    for start in range(0, len(wanted), 5000):
+        some = table.id.in_(wanted[start : start + 5000])
+        found.update(session.execute(sa.select(table.id, table.updated_at).where(some)).all())
     return found
 
 
@@ -258,18 +256,19 @@ def _id(subscriber: Subscriber) -> int:
     return subscriber.id
 
 
-def _stored(session: Session, subscribers: Sequence[Subscriber], method: str) -> dict[int, bytes]:
+def _stored(
+    session: Session, subscribers: Sequence[Subscriber], method: str
+) -> "dict[int, Ranker]":
+    from digest.ranking.ranker import Ranker  # noqa: PLC0415 (slow import)
+
     revision = {_id(subscriber): subscriber.revision for subscriber in subscribers}
-    found = session.exec(
-        select(StoredRanker).where(
-            col(StoredRanker.subscriber_id).in_(revision), StoredRanker.method == method
+    kept = StoredRanker.__table__.c  # type: ignore[attr-defined]
+    found = session.execute(
+        sa.select(kept.subscriber_id, kept.revision, kept.data).where(
+            kept.subscriber_id.in_(revision), kept.method == method
         )
     )
-    return {
-        ranker.subscriber_id: ranker.data
-        for ranker in found
-        if ranker.revision == revision[ranker.subscriber_id]
-    }
+    return {reader: Ranker.loads(data) for reader, at, data in found if at == revision[reader]}
 
 
 def _train(
@@ -297,16 +296,16 @@ def _cast(pairs: Sequence[tuple[int, int]], known: "PaperRows") -> dict[str, boo
 
 
 def _keep(app: "App", subscribers: Sequence[Subscriber], rankers: "dict[int, Ranker]") -> None:
-    if not subscribers:
-        return
-    with app.db.write() as session:
-        for subscriber in subscribers:
-            session.merge(
-                StoredRanker(
-                    subscriber_id=_id(subscriber),
-                    revision=subscriber.revision,
-                    method=app.settings.ranking.solver,
-                    trained_at=app.now(),
-                    data=rankers[_id(subscriber)].dumps(),
-                )
-            )
+    rows = [
+        {
+            "subscriber_id": _id(subscriber),
+            "revision": subscriber.revision,
+            "method": app.settings.ranking.solver,
+            "trained_at": app.now(),
+            "data": rankers[_id(subscriber)].dumps(),
+        }
+        for subscriber in subscribers
+    ]
+    if rows:
+        with app.db.write() as session:
+            upsert(session, StoredRanker, rows)

@@ -267,6 +267,13 @@ def weights(
     return sp.csr_array(own + told)
 
 
+def latent_weights(rankers: Sequence[Ranker], known: PaperRows, latent: np.ndarray) -> np.ndarray:
+    """The latent columns of `weights`, but for the profiles' part; `latent` are those of `known`:
+    float32, rankers × dimensions."""
+    strong = _column(ranker.strength.latent for ranker in rankers)
+    return np.asarray((_chosen(rankers, known) @ latent) * strong, np.float32)
+
+
 def score(
     space: FeatureSpace,
     rankers: Sequence[Ranker],

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -11,12 +12,20 @@ from digest.categories import names
 from digest.ranking.counting import Document
 from digest.ranking.features import FeatureSpace, PaperRows
 from digest.ranking.profile import Profile
-from digest.ranking.ranker import Ranker, products, split, strengths, weights
+from digest.ranking.ranker import (
+    Ranker,
+    latent_weights,
+    products,
+    split,
+    strengths,
+    weights,
+)
 from digest.ranking.text import sentences
 
 Kind = Literal["topic", "category", "term", "liked", "author"]
 
 _LEAST_SHARE = 0.1
+_AT_ONCE = 50  # papers
 _TERMS = 3
 
 
@@ -35,11 +44,13 @@ class Reason:
 
 @dataclass(frozen=True)
 class SentenceRows:
-    """The sentences of a day's abstracts: those of paper i are rows starts[i] to starts[i + 1]."""
+    """The sentences of a day's abstracts: those of paper i are rows starts[i] to starts[i + 1], of
+    terms and categories (`matrix`) and of meaning (`latent`)."""
 
     texts: tuple[str, ...]
-    starts: tuple[int, ...]
+    starts: np.ndarray
     matrix: Any
+    latent: np.ndarray
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,16 +64,97 @@ class _Sentence:
 class Insight:
     """A block of readers' models laid open before a day's papers: `weights` and what of them the
     profiles say (`told`), readers × width; `topics`, the likeness of each reader's topics to the
-    papers, topics × papers."""
+    papers, topics × papers. Rows are split into the sparse columns and the latent ones."""
 
     space: FeatureSpace
     rankers: Sequence[Ranker]
     profiles: Sequence[Profile]
-    known: PaperRows
-    day: PaperRows
-    weights: Any
-    told: Any
+    row_of: Mapping[str, int]
+    known: "_Split"
+    day: "_Split"
+    weights: "_Split"
+    told: "_Split"
     topics: Sequence[np.ndarray]
+
+    @cached_property
+    def _row(self) -> np.ndarray:
+        """Room for one row of the sparse columns, empty between two uses."""
+        return np.zeros(self.space.latent_from, np.float32)
+
+    @cached_property
+    def _rows(self) -> np.ndarray:
+        """Room for some rows beside each other, empty between two uses."""
+        return np.zeros((self.space.latent_from, _AT_ONCE), np.float32)
+
+    def along(self, matrix: Any, at: int, columns: np.ndarray) -> np.ndarray:
+        """What row `at` of a matrix holds in these columns, in their order."""
+        span = slice(matrix.indptr[at], matrix.indptr[at + 1])
+        self._row[matrix.indices[span]] = matrix.data[span]
+        found: np.ndarray = self._row[columns]
+        self._row[matrix.indices[span]] = 0
+        return found
+
+    def crossed(self, left: "_Entries", right: "_Entries") -> np.ndarray:
+        """The products of the rows of `left` with at most 50 of `right`: left × right."""
+        count = len(right.lengths)
+        self._rows[right.column, right.row] = right.value
+        parts = self._rows[left.column, :count] * left.value[:, None]
+        self._rows[right.column, right.row] = 0
+        found = np.zeros((len(left.lengths), count), np.float32)
+        filled = left.lengths > 0
+        if filled.any():
+            starts = (np.cumsum(left.lengths) - left.lengths)[filled]
+            found[filled] = np.add.reduceat(parts, starts, axis=0)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Split:
+    """Rows as their sparse columns (terms and categories) and their latent ones."""
+
+    sparse: Any
+    latent: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class _Entries:
+    """What some rows of a matrix hold, one row after the other: which `row` of them, where, what;
+    and how much each row holds."""
+
+    row: np.ndarray
+    column: np.ndarray
+    value: np.ndarray
+    lengths: np.ndarray
+
+
+def _entries(matrix: Any, rows: np.ndarray) -> _Entries:
+    lengths = matrix.indptr[rows + 1] - matrix.indptr[rows]
+    row, at = _spans(matrix.indptr[rows], lengths)
+    return _Entries(row, matrix.indices[at], matrix.data[at], lengths)
+
+
+def _spans(starts: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The positions of some spans one behind the other, and before it whose each is."""
+    whose = np.repeat(np.arange(len(lengths)), lengths)
+    shift = starts - (np.cumsum(lengths) - lengths)
+    return whose, np.arange(len(whose)) + np.repeat(shift, lengths)
+
+
+def _sums(where: np.ndarray, values: np.ndarray, count: int) -> np.ndarray:
+    """What the values at each of so many places sum up to."""
+    return np.bincount(where, values, count).astype(float)  # whole numbers where there is no value
+
+
+def _halves(space: FeatureSpace, rows: Any) -> _Split:
+    return _Split(
+        sp.csr_array(rows[:, : space.latent_from]), rows[:, space.latent_from :].toarray()
+    )
+
+
+@lru_cache(maxsize=1)
+def _day(space: FeatureSpace, day: PaperRows) -> _Split:
+    """The day's rows in halves, for one block of readers after the other."""
+    return _halves(space, day.matrix)
 
 
 def insight(
@@ -78,14 +170,20 @@ def insight(
     near = products(split(space, asked), split(space, day.matrix))
     ends = np.cumsum([len(profile.topics) for profile in profiles])
     told = sp.diags_array([r.strength.profile for r in rankers]) @ profile_rows
+    voted = _halves(space, known.matrix)
+    spoken = _halves(space, sp.csr_array(told, dtype=np.float32))
+    own = weights(
+        space, rankers, profile_rows[:, : space.latent_from], PaperRows(known.ids, voted.sparse)
+    )
     return Insight(
         space,
         rankers,
         profiles,
-        known,
-        day,
-        weights(space, rankers, profile_rows, known),
-        sp.csr_array(told, dtype=np.float32),
+        known.row_of,
+        voted,
+        _day(space, day),
+        _Split(own, latent_weights(rankers, known, voted.latent) + spoken.latent),
+        spoken,
         np.split(near, ends[:-1]),
     )
 
@@ -93,75 +191,76 @@ def insight(
 def reasons(block: Insight, at: int, rows: Sequence[int]) -> list[tuple[Reason, ...]]:
     """What speaks to reader `at` of the block for each of some papers of the day: topics,
     categories and liked papers, most telling first, those below a tenth left out; then the words
-    that carry most.
+    that carry most."""
+    found = spoken(block, at, rows)
+    return [(*each, *terms(block, at, row)) for each, row in zip(found, rows, strict=True)]
+
+
+def spoken(block: Insight, at: int, rows: Sequence[int]) -> list[tuple[Reason, ...]]:
+    """The reasons without the words.
 
     What a profile says through papers near its topics is its topics' saying, in proportion.
     """
-    told, weight = _dense_row(block.told, at), _dense_row(block.weights, at)
-    liked, parts = _liked(block, at, rows)
-    found = []
-    for row, theirs in zip(rows, parts.T, strict=True):
-        columns, values = _entries(block.day.matrix, row)
-        said = told[columns] * values
-        spoke = _asked(block, at, row, columns, said)
-        spoke += [("liked", name, float(part)) for name, part in zip(liked, theirs, strict=True)]
-        terms = _terms(block.space, columns, weight[columns] * values)
-        found.append((*_told(spoke), *terms))
-    return found
+    parts = (np.array(rows[at : at + _AT_ONCE], int) for at in range(0, len(rows), _AT_ONCE))
+    return [found for some in parts for found in _spoken(block, at, some)]
 
 
-def _told(parts: Sequence[tuple[Kind, str, float]]) -> list[Reason]:
-    total = sum(part for _, _, part in parts) or 1.0
-    found = [Reason(kind, label, part / total) for kind, label, part in parts if part > 0]
-    found.sort(key=lambda reason: (-reason.share, reason.label))
-    return [reason for reason in found if reason.share >= _LEAST_SHARE]
+def _spoken(block: Insight, at: int, rows: np.ndarray) -> list[tuple[Reason, ...]]:
+    papers = _entries(block.day.sparse, rows)
+    said = block.along(block.told.sparse, at, papers.column) * papers.value
+    coded = papers.column >= len(block.space.weight)
+    by_text = _sums(papers.row[~coded], said[~coded], len(rows))
+    by_text += block.day.latent[rows] @ block.told.latent[at]
+    by_topic = _by_topic(block, at, rows, np.maximum(0, by_text))
+    liked, by_liked = _liked(block, at, rows, papers)
+    whole = by_topic.sum(axis=0) + by_liked.sum(axis=0)
+    whole += _sums(papers.row[coded], said[coded], len(rows))
+    whole[whole == 0] = 1
+    found: list[list[Reason]] = [[] for _ in rows]
+    labels = [topic.text for topic in block.profiles[at].topics]
+    for kind, names_, parts in (("topic", labels, by_topic), ("liked", liked, by_liked)):
+        share = parts / whole
+        for name, paper in np.argwhere((parts > 0) & (share >= _LEAST_SHARE)).tolist():
+            found[paper].append(Reason(kind, names_[name], float(share[name, paper])))  # type: ignore[arg-type]
+    share = said[coded] / whole[papers.row[coded]]
+    for entry in np.flatnonzero((said[coded] > 0) & (share >= _LEAST_SHARE)).tolist():
+        code = block.space.categories[papers.column[coded][entry] - len(block.space.weight)]
+        found[papers.row[coded][entry]].append(Reason("category", code, float(share[entry])))
+    return [tuple(sorted(each, key=lambda reason: (-reason.share, reason.label))) for each in found]
 
 
-def _dense_row(matrix: Any, row: int) -> np.ndarray:
-    dense = np.zeros(matrix.shape[1], np.float32)
-    columns, values = _entries(matrix, row)
-    dense[columns] = values
-    return dense
+def _by_topic(block: Insight, at: int, rows: np.ndarray, said: np.ndarray) -> np.ndarray:
+    """What each topic adds to the score of each paper: topics × papers."""
+    wanted = np.array([max(0.0, topic.weight) for topic in block.profiles[at].topics])
+    near = np.maximum(block.topics[at][:, rows], 0) * wanted[:, None]
+    total = near.sum(axis=0)
+    return np.asarray(near / np.where(total > 0, total, 1) * said)
 
 
-def _entries(matrix: Any, row: int) -> tuple[np.ndarray, np.ndarray]:
-    span = slice(matrix.indptr[row], matrix.indptr[row + 1])
-    return matrix.indices[span], matrix.data[span]
-
-
-def _asked(
-    block: Insight, at: int, row: int, columns: np.ndarray, said: np.ndarray
-) -> list[tuple[Kind, str, float]]:
-    """What each topic and category of the profile adds to the score."""
-    space, topics = block.space, block.profiles[at].topics
-    first = len(space.weight)
-    category = (columns >= first) & (columns < space.latent_from)
-    wanted = np.array([max(0.0, topic.weight) for topic in topics])
-    near = np.maximum(block.topics[at][:, row], 0) * wanted
-    share = near / near.sum() if near.sum() > 0 else near
-    by_topics = max(0.0, float(said[~category].sum()))
-    parts: list[tuple[Kind, str, float]] = [
-        ("topic", topic.text, by_topics * float(part))
-        for topic, part in zip(topics, share, strict=True)
-    ]
-    return parts + [
-        ("category", space.categories[int(column) - first], float(part))
-        for column, part in zip(columns[category], said[category], strict=True)
-    ]
-
-
-def _liked(block: Insight, at: int, rows: Sequence[int]) -> tuple[list[str], np.ndarray]:
+def _liked(
+    block: Insight, at: int, rows: np.ndarray, papers: _Entries
+) -> tuple[list[str], np.ndarray]:
     """The liked papers, and what each adds to the score of each paper: liked × papers."""
-    ranker, row_of = block.rankers[at], block.known.row_of
+    ranker, row_of = block.rankers[at], block.row_of
     votes = zip(ranker.papers, ranker.coefficients, strict=True)
     liked = [(name, c) for name, c in votes if c > 0 and name in row_of]
-    if not liked or not len(rows):
+    if not liked:
         return [], np.zeros((0, len(rows)), np.float32)
-    papers = block.day.matrix[list(rows)]
-    papers.data *= strengths(block.space, ranker.strength, papers.indices)
-    near = (block.known.matrix[[row_of[name] for name, _ in liked]] @ papers.T).toarray()
+    mine = np.array([row_of[name] for name, _ in liked])
+    strong = strengths(block.space, ranker.strength, papers.column) * papers.value
+    told = _Entries(papers.row, papers.column, strong, papers.lengths)
+    near = block.crossed(_entries(block.known.sparse, mine), told)
+    meaning = block.known.latent[mine] @ block.day.latent[rows].T
+    near += ranker.strength.latent * meaning
     coefficients = np.array([c for _, c in liked], np.float32)
     return [name for name, _ in liked], np.maximum(0, coefficients[:, None] * near)
+
+
+def terms(block: Insight, at: int, row: int) -> list[Reason]:
+    """The words that speak most to reader `at` for a paper of the day."""
+    paper = _entries(block.day.sparse, np.array([row]))
+    said = block.along(block.weights.sparse, at, paper.column) * paper.value
+    return _terms(block.space, paper.column, said)
 
 
 def _terms(space: FeatureSpace, columns: np.ndarray, said: np.ndarray) -> list[Reason]:
@@ -211,8 +310,8 @@ def sentence_rows(space: FeatureSpace, papers: Sequence[Document]) -> SentenceRo
     per_paper = [sentences(paper.abstract) for paper in papers]
     texts = tuple(text for pieces in per_paper for text in pieces)
     starts = np.r_[0, np.cumsum([len(pieces) for pieces in per_paper], dtype=int)]
-    matrix = space.transform([_Sentence(text) for text in texts])
-    return SentenceRows(texts, tuple(starts.tolist()), matrix)
+    rows = _halves(space, space.transform([_Sentence(text) for text in texts]))
+    return SentenceRows(texts, starts, rows.sparse, rows.latent)
 
 
 def key_sentences(
@@ -220,17 +319,19 @@ def key_sentences(
 ) -> list[int | None]:
     """Which sentence of each of some papers matters most to reader `at` of the block; None where
     no sentence speaks for the paper."""
-    weight = _dense_row(block.weights, at)
-    return [_key_sentence(sentences, row, weight) for row in rows]
+    papers = np.array(rows, int)
+    lengths = sentences.starts[papers + 1] - sentences.starts[papers]
+    _, texts = _spans(sentences.starts[papers], lengths)
+    entries = _entries(sentences.matrix, texts)
+    said = block.along(block.weights.sparse, at, entries.column) * entries.value
+    value = _sums(entries.row, said, len(texts))
+    value += sentences.latent[texts] @ block.weights.latent[at]
+    ends = np.cumsum(lengths).tolist()
+    return [
+        _best(value[end - size : end]) for end, size in zip(ends, lengths.tolist(), strict=True)
+    ]
 
 
-def _key_sentence(sentences: SentenceRows, row: int, weight: np.ndarray) -> int | None:
-    start, end = sentences.starts[row], sentences.starts[row + 1]
-    if start == end:
-        return None
-    bounds = sentences.matrix.indptr[start : end + 1]
-    span = slice(bounds[0], bounds[-1])
-    said = sentences.matrix.data[span] * weight[sentences.matrix.indices[span]]
-    value = np.bincount(np.repeat(np.arange(end - start), np.diff(bounds)), said, end - start)
-    best = int(np.argmax(value))
-    return best if value[best] > 0 else None
+def _best(values: np.ndarray) -> int | None:
+    best = int(values.argmax()) if len(values) else 0
+    return best if len(values) and values[best] > 0 else None

@@ -3,7 +3,7 @@
 import random
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -15,6 +15,7 @@ from digest.ranking.text import words
 
 _POOL = 3  # a digest is put together from this many times its length of the best papers
 _STRANGEST = 5
+_NAMES_KEPT = 5000
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +49,25 @@ class Choice:
     followed: str | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Credits:
     """Of a day's papers, what the rules look at: authors, and the words of title and abstract."""
 
     authors: tuple[tuple[str, ...], ...]
     texts: tuple[str, ...]
+    _asked: dict[str, dict[int, str]] = field(default_factory=dict, repr=False)
+
+    def by(self, name: str) -> Mapping[int, str]:
+        """The rows by a person of this name, each with the name as the paper gives it."""
+        if name not in self._asked:
+            if len(self._asked) >= _NAMES_KEPT:
+                self._asked.clear()
+            wanted, found = person(name), dict[int, str]()
+            for row, written, who in self.by_surname.get(wanted.surname, ()):
+                if same(wanted, who):
+                    found.setdefault(row, written)
+            self._asked[name] = found
+        return self._asked[name]
 
     @cached_property
     def by_author(self) -> Mapping[str, set[int]]:
@@ -105,16 +119,17 @@ def select(
     *,
     seed: str,
     topics: np.ndarray | None = None,
-    skip: Collection[int] = (),
+    skip: Collection[int] | np.ndarray = (),
 ) -> list[Choice]:
     """The picks, best first, at most `rules.count`; the exploring ones at the end.
 
     `scores` has one figure per paper of the day; `seed` names subscriber and day; `topics` is
     the likeness of the reader's topics to the papers (topics × papers), and each topic gets its
-    share; `skip` names rows not to be shown (voted on, sent before). Followed authors' papers are
+    share; `skip` names rows not to be shown (voted on, sent before), or says of each row
+    whether it is one. Followed authors' papers are
     in whatever their score.
     """
-    order = _order(scores, {*skip, *_muted(credit, profile)})
+    order = _order(scores, _closed(len(scores), skip, credit, profile))
     followed = _followed(credit, profile, order)
     fit = order
     if rules.min_score is not None:
@@ -150,29 +165,44 @@ def left_over(
     profile: Profile,
     choices: Sequence[Choice],
     *,
-    skip: Collection[int] = (),
+    skip: Collection[int] | np.ndarray = (),
 ) -> list[int]:
     """The rows by followed authors that the choices of `select` had no room for, best first."""
     shown = {row for choice in choices for row in (choice.row, *choice.similar)}
     if not profile.authors:
         return []
-    closed = shown | set(skip) | _muted(credit, profile)
+    closed = _closed(len(scores), skip, credit, profile)
+    closed[list(shown)] = True
     return list(_followed(credit, profile, _order(scores, closed)))
 
 
-def _order(scores: np.ndarray, closed: Collection[int]) -> np.ndarray:
+def _closed(
+    size: int, skip: Collection[int] | np.ndarray, credit: Credits, profile: Profile
+) -> np.ndarray:
+    """Which rows are not to be shown."""
+    if isinstance(skip, np.ndarray):
+        closed = skip.copy()
+    else:
+        closed = np.zeros(size, bool)
+        closed[list(skip)] = True
+    closed[list(_muted(credit, profile))] = True
+    return closed
+
+
+def _order(scores: np.ndarray, closed: np.ndarray) -> np.ndarray:
     """The rows that are not closed, best first."""
-    order = np.argsort(-scores, kind="stable")
-    shown = np.ones(len(scores), bool)
-    shown[list(closed)] = False
-    return order[shown[order]]
+    rows = np.flatnonzero(~closed)
+    return rows[np.argsort(-scores[rows], kind="stable")]
 
 
 def _folded(size: int, like: np.ndarray, fold: float) -> tuple[list[int], dict[int, list[int]]]:
     """The papers that stand for themselves, best first, and behind each its near-copies."""
+    same = np.tril(like >= fold, -1) if fold else np.zeros((size, size), bool)
+    if not same.any():
+        return list(range(size)), {at: [] for at in range(size)}
     similar: dict[int, list[int]] = {}
-    for at in range(size):
-        head = next((h for h in similar if fold and like[at, h] >= fold), None)
+    for at, earlier in enumerate(same.tolist()):
+        head = next((h for h in similar if earlier[h]), None)
         if head is None:
             similar[at] = []
         else:
@@ -204,10 +234,17 @@ def _varied(
     the others (maximal marginal relevance, Carbonell and Goldstein 1998)."""
     chosen = list(dict.fromkeys(taken))[:wanted]
     worth = (scores - scores.min()) / max(1e-9, float(scores.max() - scores.min()))
-    left = [at for at in heads if at not in chosen]
-    while left and len(chosen) < wanted:
-        near = like[np.ix_(left, chosen)].max(axis=1) if chosen else np.zeros(len(left))
-        chosen.append(left.pop(int(np.argmax(worth[left] - variety * near))))
+    near = like[:, chosen].max(axis=1) if chosen else None
+    gone = np.ones(len(scores), bool)
+    gone[heads] = False
+    gone[chosen] = True
+    for _ in range(min(wanted, len(heads)) - len(chosen)):
+        value = worth.copy() if near is None else worth - variety * near
+        value[gone] = -np.inf
+        best = int(value.argmax())
+        chosen.append(best)
+        gone[best] = True
+        near = like[:, best] if near is None else np.maximum(near, like[:, best])
     return chosen
 
 
@@ -231,11 +268,8 @@ def _muted(credit: Credits, profile: Profile) -> set[int]:
 def _followed(credit: Credits, profile: Profile, order: np.ndarray) -> Mapping[int, str]:
     """Rows by followed authors, best first, each with the name as the paper gives it."""
     found: dict[int, str] = {}
-    for name in profile.authors:
-        wanted = person(name)
-        for row, written, who in credit.by_surname.get(wanted.surname, ()):
-            if same(wanted, who):
-                found.setdefault(row, written)
+    for name in reversed(profile.authors):
+        found |= credit.by(name)
     return {row: found[row] for row in order.tolist() if row in found} if found else {}
 
 
