@@ -44,6 +44,13 @@ def every_mail():
             unsubscribe_url=link,
             lifetime=timedelta(days=30),
         ),
+        "sensitive": letters.render_sensitive(
+            ENV, **common, my_data_url=link, lifetime=timedelta(hours=1)
+        ),
+        "address": letters.render_address(
+            ENV, **common, address_url=link, lifetime=timedelta(days=2)
+        ),
+        "moved": letters.render_moved(ENV, **common),
         "test": letters.render_test(ENV, **common),
         "alert": letters.render_alert(ENV, **common, sentences=["No mail went out today."]),
     }
