@@ -223,6 +223,13 @@ def test_a_connection_that_breaks_before_the_message_hands_nothing_over(serve, h
     assert marks == ["b@r.test"]
 
 
+def test_a_silence_after_a_connection_was_replaced_is_noticed_too(serve):
+    smtp = configured(serve(Answering(a="drop", b="hang")), timeout=0.3)
+    outcomes = send(smtp, "a@r.test", "b@r.test", "c@r.test")
+    assert [outcome.kind for outcome in outcomes] == ["lost", "lost", "accepted"]
+    assert "no answer in time" in outcomes[1].reply
+
+
 def test_a_busy_sender_answer_is_for_now_and_a_refused_one_stops_all(serve):
     assert send(serve(Answering(mail="451 4.7.1 slow down")), "a@r.test")[0].kind == "temporary"
     with pytest.raises(MailError, match=r"mail\.sender.*") as refused:
