@@ -41,9 +41,14 @@ def line_of(change: Change) -> dict[str, tuple[int, str]]:
         told["version"] = (after["version"], f"v{after['version']}, {what}")
     if after["journal"] and not before["journal"]:
         told["published"] = (0, f"now published in {after['journal']}")
-    elif after["doi"] and not before["doi"] and after["key"] != f"doi:{after['doi']}":
+    elif _elsewhere(after) and not _elsewhere(before):
         told["published"] = (0, f"now published, doi:{after['doi']}")
     return told
+
+
+def _elsewhere(row: Mapping[str, Any]) -> bool:
+    """Whether the paper has a DOI beside the one by which it is known."""
+    return bool(row["doi"]) and row["key"] != f"doi:{row['doi']}"
 
 
 def record(session: Session, changes: Sequence[Change], now: datetime) -> None:

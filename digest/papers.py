@@ -296,8 +296,12 @@ def merge(stored: Mapping[str, Any], entry: Entry) -> dict[str, Any]:
         richer = same and name != "title" and len(theirs) > len(ours)
         merged[name] = theirs if theirs and (newer or richer or not ours) else ours
     for name in ("pdf_url", "doi", "journal", "licence"):
-        theirs = getattr(entry, name)
-        merged[name] = theirs if theirs and (newer or not stored[name]) else stored[name]
+        ours, theirs = stored[name], getattr(entry, name)
+        if name == "doi" and stored["key"] == f"doi:{theirs}":
+            merged[name] = ours or theirs  # its own, which is less than a journal's
+            continue
+        bare = not ours or (name == "doi" and stored["key"] == f"doi:{ours}")
+        merged[name] = theirs if theirs and (newer or bare) else ours
     first, second = stored["categories"], entry.categories
     if newer and second:
         first, second = second, first

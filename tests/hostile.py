@@ -1,6 +1,6 @@
 """What a source that means no good may send, and what must hold of whatever is made of it.
 
-`python hostile.py MEGABYTES` reads 20 MB of each of WORST with no more memory than that.
+`python hostile.py MEGABYTES` reads 10 MB of each of WORST with no more memory than that.
 """
 
 import random
@@ -108,7 +108,7 @@ def deceives(sign: str) -> bool:
 
 # Large ones
 
-SIZE = 19_500_000
+SIZE = 9_800_000
 _DC = 'xmlns:dc="http://purl.org/dc/elements/1.1/"'
 
 
@@ -141,9 +141,9 @@ WORST: dict[str, Callable[[], bytes]] = {
     ),
     "nothing": lambda: _filled(_START + b"<description>", b"\x00"),
     "wide": lambda: ("\ufeff" + _filled(_START, b"x", most=SIZE // 2).decode()).encode("utf-16-le"),
-    "numbers": lambda: b"[" + b"1.5," * 1_499_000 + b"1]",
+    "numbers": lambda: b"[" + b"1.5," * 740_000 + b"1]",
     "objects": lambda: b"[" + b"{}," * 199_000 + b"{}]",
-    "strings": lambda: b'[{"paper":{"authors":[' + b'"ab",' * 1_499_000 + b'""]}}]',
+    "strings": lambda: b'[{"paper":{"authors":[' + b'"ab",' * 740_000 + b'""]}}]',
     "list page": lambda: b"<h1" * (SIZE // 3),
 }
 

@@ -290,3 +290,28 @@ def test_papers_as_json_lines_go_in_by_name(app: App, tmp_path: Path) -> None:
     (cut,) = ingest_sources(app, [str(packed)])
     assert cut.failed
     assert "cannot be read" in cut.outcome
+
+
+def test_medrxivs_feed_and_api_are_the_same_papers(app: App, source: Source) -> None:
+    feed, api = "/medrxiv_xml.php?subject=infectious_diseases", "/details/medrxiv/2d/0/json"
+    source.answers[feed] = Answer(body=(FEEDS / "medrxiv.rdf.xml").read_bytes())
+    source.answers[api] = Answer(body=(FEEDS / "medrxiv.json").read_bytes())
+    for path in (feed, api):
+        add_feed(app, source.url + path, "biorxiv")
+    by_feed, by_api = ingest_due(app)
+    assert (by_feed.seen, by_feed.new, by_feed.rejected) == (2, 2, 0)
+    assert (by_api.seen, by_api.new, by_api.rejected) == (2, 0, 0)
+    again, first = papers(app)
+    assert (first.key, first.version) == ("doi:10.1101/2026.11.16.26300001", 1)
+    assert first.title == "A cohort of invented patients: fever & fog"
+    assert first.abstract == "Background: We count. Results: There are p<5 of them."
+    assert (first.authors, first.categories) == (
+        ["F. Surname", "A. B. Able"],
+        ["infectious diseases"],
+    )
+    assert first.announced_day == date(2026, 11, 18)
+    assert (again.version, again.doi, again.announced_day) == (3, "10.1000/med.7", None)
+    assert [feed.title for feed in list_feeds(app)] == [
+        "medRxiv Subject Collection: Infectious Diseases",
+        "medRxiv",
+    ]

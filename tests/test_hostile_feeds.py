@@ -20,7 +20,7 @@ from digest.papers import Listing
 
 FEEDS = sorted((Path(__file__).parent / "feeds").iterdir())
 WEDNESDAY = date(2026, 11, 18)
-MEGABYTES = 400  # more than the program itself may be used, for 20 MB of anything
+MEGABYTES = 400  # more than the program itself takes, for 10 MB of anything
 
 
 def read(body: bytes, **more: str) -> Listing:
@@ -198,7 +198,7 @@ def test_each_rejected_entry_is_told_of() -> None:
 
 
 def test_memory_has_a_bound() -> None:
-    """20 MB of each of the worst, one after the other, in a process that may use no more."""
+    """10 MB of each of the worst, one after the other, in a process that may use no more."""
     script = Path(hostile.__file__)
     done = subprocess.run(
         [sys.executable, str(script), str(MEGABYTES)], capture_output=True, text=True, check=False
