@@ -43,6 +43,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "bare: the database has no schema yet")
 
 
+ELSEWHERE = {"browser", "mta"}  # tests with these are slow, and of other things than the database
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A test with an `app` or a `database` of its own runs on each of the databases."""
     names = metafunc.fixturenames
@@ -50,6 +53,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if not asked:
         return
     kinds = ["sqlite", "postgres"]
+    if ELSEWHERE & set(names):
+        kinds = kinds[:1]
     only = [kind for kind in kinds if metafunc.definition.get_closest_marker(kind)]
     chosen = metafunc.config.getoption("database")
     wanted = [kind for kind in only or kinds if chosen in (kind, "both")]

@@ -141,6 +141,7 @@ def forms(html):
 # Scanners over plain HTTP
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("method", ["HEAD", "GET", "OPTIONS"])
 def test_a_scanner_that_opens_each_link_at_once_and_a_day_later(app, web, mail, clock, method):
     before = everything(app)
@@ -151,6 +152,7 @@ def test_a_scanner_that_opens_each_link_at_once_and_a_day_later(app, web, mail, 
     assert everything(app) == before
 
 
+@pytest.mark.sqlite
 def test_a_scanner_that_follows_the_links_of_the_pages_too(app, web, mail):
     before = everything(app)
     seen, ahead = set(), list(mail)
@@ -222,6 +224,7 @@ def test_what_the_reader_says_after_a_burst_counts(app, web, votes, ada, clock):
     assert sorted(standing(app, ada).values()) == ["down", "up"]
 
 
+@pytest.mark.sqlite
 def test_the_memory_of_votes_stays_small(app, web, votes, clock):
     for path in votes[::2] * 10:
         web.post(path, data={"vote": "up"})
