@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 
 import structlog
 
-from digest import alerts, delivery, outcomes, subscribers, training
+from digest import alerts, delivery, outcomes, retention, subscribers, training
 from digest.app import App
 from digest.feeds import batches, fill, ingest, named
 from digest.feeds.fetch import shown
@@ -71,13 +71,14 @@ def send(app: App, stop: Stop) -> None:
         log.info("sent", sent=sent.sent, failed=sent.failed, in_doubt=sent.in_doubt)
 
 
-def tidy(app: App, _stop: Stop) -> None:
+def tidy(app: App, stop: Stop) -> None:
     """Ends pauses whose day has come; forgets sign-ups that nobody confirmed, and the kept bodies
-    of feeds when their time is over."""
+    of feeds and old listings when their time is over."""
     subscribers.end_pauses(app)
     subscribers.purge_unconfirmed(app)
     batches.forget_raw(app)
     outcomes.forget(app)
+    retention.forget_listings(app, stop)
 
 
 def read_bounces(app: App, _stop: Stop) -> None:

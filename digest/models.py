@@ -329,7 +329,7 @@ class EditionPaper(SQLModel, table=True):
 
     __tablename__ = "edition_paper"
     day: date = Field(foreign_key="edition.day", primary_key=True)
-    paper_id: int = Field(foreign_key="paper.id", primary_key=True)
+    paper_id: int = Field(foreign_key="paper.id", primary_key=True, index=True)
     card: dict[str, Any] = _json(dict)
     __table_args__ = ({"sqlite_with_rowid": False},)
 
@@ -380,6 +380,12 @@ class Pick(SQLModel, table=True):
     team: str | None = None
     __table_args__ = (
         UniqueConstraint("subscriber_id", "paper_id"),
+        Index(
+            "ix_pick_shown_as",
+            "shown_as",
+            sqlite_where=text("shown_as IS NOT NULL"),
+            postgresql_where=text("shown_as IS NOT NULL"),
+        ),
         {"sqlite_with_rowid": False},
     )
 
@@ -392,7 +398,7 @@ class MailVote(SQLModel, table=True):
     __tablename__ = "mail_vote"
     id: int | None = Field(default=None, primary_key=True)
     digest_id: int = Field(foreign_key="digest.id", index=True, ondelete="CASCADE")
-    paper_id: int = Field(foreign_key="paper.id")
+    paper_id: int = Field(foreign_key="paper.id", index=True)
     vote: int
     cast_at: datetime = _moment(index=True)
     counted: bool = True

@@ -172,6 +172,17 @@ class Feeds(Section):
     keep_raw_days: int = Field(14, ge=0, le=3650)
 
 
+class Papers(Section):
+    keep_days: int = Field(0, ge=0, le=36_500)
+
+    @field_validator("keep_days")
+    @classmethod
+    def _long(cls, value: int) -> int:
+        if 0 < value < 30:
+            raise ValueError("expected 0 (for ever), or at least 30 days")
+        return value
+
+
 class Ranking(Section):
     solver: Literal["newton", "sklearn"] = "newton"
     fold: float = Field(0.85, ge=0, le=1)
@@ -225,6 +236,7 @@ class Settings(BaseSettings):
     mail: Mail = Mail()
     bounces: Bounces = Bounces()
     feeds: Feeds = Feeds()
+    papers: Papers = Papers()
     ranking: Ranking = Ranking()
     challenger: Challenger = Challenger()
     alerts: Alerts = Alerts()

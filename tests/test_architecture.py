@@ -30,7 +30,7 @@ GROUPS = [
     ("wiring", "digest.app"),
     ("work", "digest.training digest.candidates digest.picking digest.editions digest.samples"),
     ("work", "digest.calibrating"),
-    ("work", "digest.backup digest.hold digest.delivery digest.keeping digest.feedback"),
+    ("work", "digest.backup digest.hold digest.delivery digest.keeping digest.retention digest.feedback"),
     ("pure", "digest.ties"),
     ("work", "digest.merging digest.news digest.outcomes digest.quiet digest.alerts"),
     ("work", "digest.subscribers digest.roster digest.library digest.stats digest.doctor"),
