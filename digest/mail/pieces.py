@@ -47,24 +47,24 @@ class Piece:
     __slots__ = ("_marked", "_parts", "_places", "_sentences", "size")
 
     def __init__(self, cut_text: tuple[str, ...]) -> None:
-        self._parts = [encode(cut_text[0])]
+        texts = [cut_text[0]]
         self._places: list[tuple[str, int]] = []
         self._sentences: dict[int, tuple[int, str]] = {}  # where it stands, and the sentence
         self._marked: dict[int, bytes] = {}
         sentence = 0
         for name, text in zip(cut_text[1::2], cut_text[2::2], strict=True):
             if name.startswith("close") and text.isspace():  # the blank before the next sentence
-                place, before = self._sentences[sentence]
-                self._sentences[sentence] = place, before + text
-                self._parts[-1] = encode(before + text)
+                texts[-1] += text
+                self._sentences[sentence] = len(texts) - 1, texts[-1]
                 continue
             if name.startswith("open"):
                 sentence = int(name.removeprefix("open"))
-                self._sentences[sentence] = len(self._parts), text
+                self._sentences[sentence] = len(texts), text
             elif not name.startswith("close"):
-                self._places.append((name, len(self._parts)))
-                self._parts.append(b"")
-            self._parts.append(encode(text))
+                self._places.append((name, len(texts)))
+                texts.append("")
+            texts.append(text)
+        self._parts = [encode(text) for text in texts]
         self.size = sum(map(len, self._parts))
 
     def fill(
