@@ -121,6 +121,11 @@ def test_categories_are_ticked_or_typed_with_a_weight(app, web, ada, link, paper
     assert 'value="astro-ph.GA ^2, q-bio.BM"' in page
 
 
+def test_weights_are_told_in_words(app, web, ada, link):
+    page = read(web.post(link, data=profile_form(topics="maps ^2\ntides\nmoons ^0.5")))
+    assert "Now “maps” counts 2-fold; “moons” counts 0.5-fold." in page
+
+
 # What was learned
 
 
