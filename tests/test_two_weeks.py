@@ -1,22 +1,30 @@
 """Two weeks of sources as they are, and at the end exactly the papers that the script has."""
 
 import itertools
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from email.utils import parsedate_to_datetime
 
 import pytest
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP, Envelope, Session
 from arxiv_server import Arxiv, Scripted
-from conftest import Clock
+from conftest import Clock, Mailbox, free_port
 from feed_server import Answer, Source, serving
-from sqlmodel import select
+from sqlmodel import col, select
 
+from digest import outcomes, subscribers
 from digest.app import App
+from digest.changes import Changes
+from digest.delivery import deliver
 from digest.feeds.batches import figures, open_batches
 from digest.feeds.fill import backfill, fill_due
 from digest.feeds.ingest import add_feed, ingest_due, ingest_sources, list_feeds
 from digest.feeds.routes import arxiv_categories
-from digest.models import Announcement, Batch, Feed, Paper
+from digest.feeds.visit import wait_after
+from digest.models import Announcement, Batch, Digest, Feed, OutboxMessage, Paper, Pick
 from digest.settings import Settings
 
 # From Monday, 16 November to Sunday, 29 November 2026; the 26th is Thanksgiving, so that there is
@@ -50,9 +58,9 @@ class Faults:
     arxiv: Arxiv
 
     def shown(self, path: str, now: datetime, day: date) -> date | Answer:
-        if day == STALE and path == LANGUAGE:
+        if day == STALE and (path == LANGUAGE or now.hour < 10):
             return day - timedelta(days=1)  # with today's date: see Arxiv.feed_body
-        if day == BUSY and path == LEARNING and now.hour < 9:
+        if day == BUSY and now.hour < 9:
             return Answer(429, headers={"Retry-After": "3600"})
         if day == DOWN and path == LEARNING:
             return Answer(503)
@@ -97,14 +105,119 @@ def arxiv(source: Source, clock: Clock) -> Arxiv:
 
 
 def tick(app: App, arxiv: Arxiv) -> None:
+    subscribers.end_pauses(app)
+    deliver(app)  # first, as by its own clock: what is read in this tick comes with the next
     ingest_due(app)
     fill_due(app, arxiv.routes)
 
 
-def play(app: App, arxiv: Arxiv, clock: Clock) -> None:
+def play(
+    app: App, arxiv: Arxiv, clock: Clock, events: dict[datetime, Callable[[], object]]
+) -> None:
     while clock.moment < START + timedelta(days=13, hours=12):
+        for moment in [moment for moment in events if moment <= clock.moment]:
+            events.pop(moment)()
         tick(app, arxiv)
         clock.forward(minutes=30)
+
+
+# Readers, and what becomes of each day of theirs, from Monday, the 16th, to Sunday, the 29th
+
+READERS = {
+    # at 05:40, when the feeds have just been read, or ought to have been
+    "early": Changes(send_at="05:40"),
+    "mid": Changes(send_at="08:40"),
+    "daily": Changes(),
+    "weekly": Changes(frequency="weekly"),
+    "picky": Changes(min_score=0.999),
+    "deaf": Changes(muted=["case"]),
+    "away": Changes(),  # from the 18th to the 24th
+    "gone": Changes(),  # whose mailbox is no more
+    "later": Changes(send_at="23:30"),
+}
+NEWCOMER = "new"  # from the 24th, at noon
+
+_SENT, _QUIET, _BELOW, _MUTED = "sent", "nothing-announced", "below-min-score", "muted"
+_LATE, _STALE, _FAILING = "source-late", "source-stale", "source-failing"
+# Thanksgiving, the day after it, and the weekend
+_HOLIDAYS = [_QUIET] * 4
+_WEEKEND = [_QUIET] * 2
+OUTCOMES: dict[str, list[str]] = {
+    # On the 17th nothing had been read since midnight at New York; what came too late for an hour
+    # came the next morning, even of the 20th on a Saturday.
+    "early": [
+        *(_SENT, _LATE, _SENT, _SENT, _SENT, _SENT, _QUIET),
+        *(_LATE, _SENT, _SENT, _SENT, *_HOLIDAYS[1:]),
+    ],
+    # On the 17th both feeds had been found to show an earlier day, on the 19th both refused us.
+    "mid": [
+        *(_SENT, _STALE, _SENT, _FAILING, _SENT, _SENT, _QUIET),
+        *(_SENT, _SENT, _SENT, *_HOLIDAYS),
+    ],
+    "daily": [
+        *(_SENT, _LATE, _SENT, _FAILING, _SENT, _SENT, _QUIET),
+        *(_SENT, _SENT, _SENT, *_HOLIDAYS),
+    ],
+    "weekly": [_SENT, *["waiting"] * 6, _SENT, *["waiting"] * 6],
+    # What did not reach the bar one day is measured again with the next, for a week.
+    "picky": [_SENT, _LATE, *[_BELOW] * 12],
+    "deaf": [_MUTED] * 14,
+    "away": [_SENT, _LATE, *["paused"] * 6, _SENT, _SENT, *_HOLIDAYS],
+    "gone": ["failed", *["bounced"] * 13],
+    "later": [
+        *([_SENT] * 5),
+        *_WEEKEND,
+        *(_SENT, _SENT, _SENT, *_HOLIDAYS[1:], "waiting"),
+    ],
+    "new": [*["not-subscribed"] * 9, _SENT, *_HOLIDAYS],
+}
+
+
+class Sink(Mailbox):
+    """Knows no `gone`."""
+
+    async def handle_RCPT(
+        self, _server: SMTP, _session: Session, envelope: Envelope, address: str, _options: object
+    ) -> str:
+        if address.startswith("gone@"):
+            return "550 5.1.1 no such user"
+        envelope.rcpt_tos.append(address)
+        return "250 ok"
+
+
+@pytest.fixture
+def mailbox() -> Iterator[Sink]:
+    box = Sink(port=free_port())
+    controller = Controller(box, hostname="127.0.0.1", port=box.port)
+    controller.start()
+    yield box
+    controller.stop()
+
+
+def steady(url: str) -> str:
+    """The address with a query that makes its waits after failures the shortest there are: they
+    differ from address to address, and the port of a test's server from run to run."""
+    hour = timedelta(hours=1)
+    tried = (f"{url}?n={n}" for n in itertools.count())
+    return next(
+        one
+        for one in tried
+        if all(wait_after(n, hour, None, one) < hour * 2 ** (n - 1) * 1.02 for n in (1, 2, 3))
+    )
+
+
+def join(app: App, name: str, changes: Changes) -> int:
+    person = subscribers.add(app, f"{name}@reader.test", changes)
+    assert person.id
+    return person.id
+
+
+def told(app: App) -> dict[str, list[str]]:
+    """Each reader's outcomes of the fourteen days."""
+    return {
+        name: [outcomes.why(app, f"{name}@reader.test", day).outcome for day in DAYS]
+        for name in (*READERS, NEWCOMER)
+    }
 
 
 def expected(arxiv: Arxiv, path: str) -> set[tuple[str, date, str]]:
@@ -137,22 +250,37 @@ def everything(app: App) -> list[object]:
             for query in (
                 select(Paper),
                 select(Announcement),
-                select(Batch).where(Batch.day != DAYS[-1]).order_by(Batch.id),
+                select(Digest).order_by(col(Digest.id)),
+                select(OutboxMessage).order_by(col(OutboxMessage.id)),
+                select(Batch).where(Batch.day != DAYS[-1]).order_by(col(Batch.id)),
             )
         ]
 
 
-def test_two_weeks_of_real_life(app: App, arxiv: Arxiv, clock: Clock, source: Source) -> None:
+@pytest.mark.sqlite
+def test_two_weeks_of_real_life(
+    app: App, arxiv: Arxiv, clock: Clock, source: Source, mailbox: Sink
+) -> None:
     asked: list[tuple[datetime, str]] = []
 
     def answer(path: str) -> Answer:
-        asked.append((clock.moment, path))
+        asked.append((clock.moment, path.partition("?n")[0]))
         return arxiv.answer(path)
 
     source.otherwise = answer
     for path in (LEARNING, LANGUAGE):
-        add_feed(app, source.url + path, "arxiv")
-    play(app, arxiv, clock)
+        add_feed(app, steady(source.url + path), "arxiv")
+    ids = {name: join(app, name, changes) for name, changes in READERS.items()}
+    events: dict[datetime, Callable[[], object]] = {
+        datetime(2026, 11, 18, tzinfo=UTC): lambda: subscribers.pause(
+            app, ids["away"], date(2026, 11, 24)
+        ),
+        datetime(2026, 11, 24, 12, tzinfo=UTC): lambda: join(app, NEWCOMER, Changes()),
+    }
+    play(app, arxiv, clock, events)
+    for name, outcome in told(app).items():
+        assert (name, outcome) == (name, OUTCOMES[name])
+    _every_mail_once(app, mailbox)
     _exactly_the_scripts_papers(app, arxiv)
     _every_batch_as_it_was(app, arxiv)
     _politely(asked)
@@ -160,12 +288,39 @@ def test_two_weeks_of_real_life(app: App, arxiv: Arxiv, clock: Clock, source: So
     assert language.url == source.url + MOVED
     assert (learning.failures, language.failures) == (0, 0)
 
-    before = everything(app)  # a second run of everything changes nothing
+    before, mails = (
+        everything(app),
+        len(mailbox.envelopes),
+    )  # a second run of everything changes nothing
     ingest_sources(app, [feed.url for feed in list_feeds(app)])
     backfill(app, DAYS[0], DAYS[-1], arxiv.routes)
     tick(app, arxiv)
     for now, then in zip(everything(app), before, strict=True):
         assert now == then
+    assert told(app) == OUTCOMES
+    assert len(mailbox.envelopes) == mails
+
+
+def _every_mail_once(app: App, mailbox: Sink) -> None:
+    """Each outcome `sent` is one mail of that day, and no reader ever gets a paper again."""
+    promised = Counter(
+        (f"{name}@reader.test", day)
+        for name, days in OUTCOMES.items()
+        for day, outcome in zip(DAYS, days, strict=True)
+        if outcome == _SENT
+    )
+    arrived = Counter(
+        (str(mail["To"]), parsedate_to_datetime(str(mail["Date"])).date())
+        for mail in mailbox.messages
+    )
+    assert arrived == promised
+    with app.db.read() as session:
+        picks = session.exec(select(Pick.subscriber_id, Pick.paper_id)).all()
+        daily = subscribers.find(session, "daily@reader.test").id
+        # what came of the last day after its digest goes with that of the next listing day
+        due = set(session.exec(select(Paper.id).where(col(Paper.announced_day) < WORKING[-1])))
+    assert len(picks) == len(set(picks))
+    assert due <= {paper for reader, paper in picks if reader == daily}
 
 
 def _exactly_the_scripts_papers(app: App, arxiv: Arxiv) -> None:
