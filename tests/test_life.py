@@ -174,7 +174,7 @@ def test_a_subscriber_comes_stays_and_goes(
         page.goto(base + path)
         look(page, re.sub(r"\W+", "-", path).strip("-"))
     page.goto(base + "/papers")
-    page.get_by_role("link", name=IMAGES[0]).first.click()
+    page.get_by_role("link", name=IMAGES[7]).first.click()
     look(page, "paper")
 
 
