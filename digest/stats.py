@@ -35,8 +35,8 @@ class FeedDay:
 class Stats:
     """`outcomes` of today and yesterday, in each reader's own zone; `subscribers` by status;
     `digests` of the last seven days by what became of them; `late_seconds` is how far behind its
-    hour the reader is who has waited longest, 0 where none waits; `preference` is there while two
-    rankings are compared."""
+    hour the digest is that has waited longest, to be made or to be sent, 0 where none waits;
+    `preference` is there while two rankings are compared."""
 
     outcomes: dict[str, dict[str, int]]
     subscribers: dict[str, int]
@@ -56,12 +56,6 @@ def stats(app: "App") -> Stats:
     now = app.now()
     days = {"today": outcomes.counts(app), "yesterday": outcomes.counts(app, back=1)}
     with app.db.read() as session:
-        due = _one(
-            session,
-            sa.select(func.min(col(Subscriber.next_digest_at))).where(
-                col(Subscriber.status) == "active"
-            ),
-        )
         return Stats(
             days,
             _by(session, col(Subscriber.status)),
@@ -79,10 +73,22 @@ def stats(app: "App") -> Stats:
             },
             _one(session, sa.select(func.max(col(Feed.checked_at)))),
             _one(session, sa.select(func.max(col(OutboxMessage.sent_at)))),
-            max(0, round((now - due).total_seconds())) if due else 0,
+            _late(session, now),
             preference(session, now),
             batches.figures(app),
         )
+
+
+def _late(session: Session, now: datetime) -> int:
+    """The seconds since the first hour at which a digest fell due that is not out yet, whether it
+    waits to be made or to be sent."""
+    reader = sa.select(func.min(col(Subscriber.next_digest_at)))
+    mail = sa.select(func.min(col(OutboxMessage.due_at))).where(
+        col(OutboxMessage.digest_id).is_not(None),
+        col(OutboxMessage.status).in_(("queued", "deferred", "sending")),
+    )
+    first = (_one(session, reader.where(col(Subscriber.status) == "active")), _one(session, mail))
+    return round(max((now - due).total_seconds() for due in (*first, now) if due and due <= now))
 
 
 def _one(session: Session, query: sa.Select[Any]) -> Any:

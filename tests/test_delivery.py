@@ -1,7 +1,11 @@
 """One digest a reader and day, whatever is restarted or run twice."""
 
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
+from threading import Event
 
 import pytest
 from conftest import GALAXIES, IMAGES, STRANGER, announce
@@ -14,7 +18,9 @@ from digest.delivery import deliver, due_ranges, prepare, preview, welcome, welc
 from digest.errors import NotFound
 from digest.mail.compose import load
 from digest.mail.links import Links
+from digest.mail.outbox import send_due
 from digest.models import Digest, EditionPaper, OutboxMessage, Paper, Pick, Subscriber
+from digest.schedule import next_due
 from digest.settings import Challenger
 
 
@@ -166,6 +172,73 @@ def test_with_nothing_to_read_yet_the_first_digest_comes_at_its_hour(app, newcom
     assert prepare(app) == (1, 0)
     (digest,) = rows(app, Digest)
     assert not digest.welcome
+
+
+ZONES = ("Asia/Tokyo", "Europe/Berlin", "America/New_York", "America/Los_Angeles")
+
+
+def around_the_world(app, clock):
+    """A reader in each zone, the westernmost first, due at seven on their own clocks."""
+    people = [
+        Subscriber(
+            email=f"{zone.split('/')[1].lower()}@reader.test",
+            email_key=zone,
+            status="active",
+            topics=[["galaxy surveys", 1.0]],
+            timezone=zone,
+            created_at=clock(),
+            next_digest_at=next_due(clock(), "daily", "07:00", zone),
+        )
+        for zone in reversed(ZONES)
+    ]
+    with app.db.write() as session:
+        session.add_all(people)
+
+
+@pytest.mark.parametrize("block", [1, 1000])
+def test_mail_goes_out_in_the_order_of_the_readers_hours(app, clock, mailbox, monkeypatch, block):
+    """After a night without a service, all are due at once: whose morning came first is first."""
+    monkeypatch.setattr("digest.delivery.BLOCK", block)
+    around_the_world(app, clock)
+    clock.forward(days=1)
+    announce(app, clock().date())
+    one = app.settings.smtp.model_copy(update={"connections": 1})
+    alone = replace(app, settings=app.settings.model_copy(update={"smtp": one}))
+    assert deliver(alone).sent == 4
+    cities = [mail["To"].split("@")[0] for mail in mailbox.messages]
+    assert [city.split("<")[-1] for city in cities] == [
+        "new_york",
+        "los_angeles",
+        "tokyo",
+        "berlin",
+    ]
+
+
+def test_a_slow_server_keeps_no_digest_from_being_made(app, clock, mailbox):
+    """While the first mail is handed over, the digests of the next hour are made."""
+    around_the_world(app, clock)
+    announce(app, clock().date())
+    asked, answered = Event(), Event()
+
+    async def slowly(server, session, envelope):
+        asked.set()
+        while not answered.is_set():
+            await asyncio.sleep(0.01)
+        mailbox.envelopes.append(envelope)
+        return "250 2.0.0 kept"
+
+    mailbox.handle_DATA = slowly
+    clock.moment = rows(app, Subscriber)[1].next_digest_at  # New York's hour
+    assert prepare(app) == (1, 0)
+    with ThreadPoolExecutor(1) as sending:
+        sent = sending.submit(send_due, app)
+        assert asked.wait(10)
+        clock.forward(hours=3)
+        assert prepare(app) == (1, 0)
+        answered.set()
+        assert sent.result(20).sent >= 1
+    send_due(app)
+    assert len(mailbox.envelopes) == 2
 
 
 def test_the_paused_get_none(app, pia, clock):

@@ -6,7 +6,7 @@ from conftest import announce
 from sqlmodel import select
 
 from digest import feedback
-from digest.delivery import deliver
+from digest.delivery import deliver, prepare
 from digest.models import Announcement, Feed, Paper
 from digest.stats import FeedDay, stats
 
@@ -53,6 +53,16 @@ def test_a_day_in_figures(app, ada, pia, clock):
     assert found.digests == {"sent": 1, "failed": 0, "in_doubt": 0}
     assert found.votes == {"up": 1, "down": 1}
     assert (found.last_fetch, found.last_sent) == (clock(), clock())
+
+
+def test_a_digest_that_waits_to_be_sent_is_late_by_its_hour(app, ada, clock):
+    announce(app, clock().date())
+    assert prepare(app) == (1, 0)
+    assert stats(app).late_seconds == 3600
+    clock.forward(minutes=30)
+    assert stats(app).late_seconds == 5400
+    deliver(app)
+    assert stats(app).late_seconds == 0
 
 
 def test_what_was_merged_is_not_counted_twice(app, clock):
