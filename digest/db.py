@@ -167,6 +167,11 @@ def _patience(raw: Any, _record: Any) -> None:
     raw.commit()
 
 
+def writes(session: Session) -> bool:
+    """Whether the session may write: then a row that is read to be changed is to be locked."""
+    return bool(session.connection().get_execution_options().get("immediate"))
+
+
 def alone(session: Session, name: str) -> None:
     """Until the transaction ends, no other passes here with the same `name`."""
     if session.get_bind().dialect.name == "postgresql":  # SQLite has one writer anyhow

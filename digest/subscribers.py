@@ -3,12 +3,13 @@
 from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import update
+from sqlalchemy import delete, func, update
 from sqlmodel import Session, col, select
 
 from digest import bounds, seeds
 from digest.changes import Address, Changes, parse_address
 from digest.citations import Citations, parse_citations
+from digest.db import alone, writes
 from digest.errors import InputError, NotFound
 from digest.mail import outbox
 from digest.models import OutboxMessage, Standing, Subscriber, Suppression
@@ -33,6 +34,7 @@ def add(app: "App", email: str, changes: Changes) -> Subscriber:
     """
     address, values, now = parse_address(email), changes.checked(), app.now()
     with app.db.write() as session:
+        alone(session, f"address {address.key}")
         refuse_unwanted(app, session, address)
         person = by_key(session, address.key)
         if person is None:
@@ -79,6 +81,7 @@ def subscribe(app: "App", email: str, changes: Changes, liked: str = "") -> None
     address, values, now = parse_address(email), changes.checked(), app.now()
     parse_citations(liked)
     with app.db.write() as session:
+        alone(session, f"address {address.key}")  # as when a button is pressed twice
         bounds.refuse_flood(session, app.settings.mail.letters_per_hour, now)
         if suppressed(app, session, address.key) not in (None, "erased"):
             return
@@ -282,6 +285,12 @@ def _erase(app: "App", session: Session, person: Subscriber, now: datetime) -> N
         kept = Suppression(address_hash=hashes[0], reason="erased", created_at=now)
     kept.email = None
     session.add(kept)
+    asked = func.lower(OutboxMessage.recipient) == person.email_key  # by a reader who would move
+    session.connection().execute(
+        delete(OutboxMessage).where(
+            col(OutboxMessage.recipient).is_not(None), asked, col(OutboxMessage.kind) == "address"
+        )
+    )
     session.delete(person)
 
 
@@ -327,7 +336,7 @@ def get(session: Session, subscriber_id: int) -> Subscriber:
 
 def by_id(session: Session, subscriber_id: int) -> Subscriber | None:
     """None where the subscriber was erased."""
-    return session.get(Subscriber, subscriber_id)
+    return session.get(Subscriber, subscriber_id, with_for_update=writes(session))
 
 
 def listing(session: Session, status: str | None = None) -> list[Subscriber]:
@@ -340,7 +349,8 @@ def listing(session: Session, status: str | None = None) -> list[Subscriber]:
 
 def by_key(session: Session, key: str) -> Subscriber | None:
     """The subscriber of an address in the form that all its spellings share."""
-    return session.exec(select(Subscriber).where(Subscriber.email_key == key)).first()
+    query = select(Subscriber).where(Subscriber.email_key == key)
+    return session.exec(query.with_for_update() if writes(session) else query).first()
 
 
 def running(session: Session, subscriber_id: int) -> Subscriber:

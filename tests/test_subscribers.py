@@ -1,5 +1,6 @@
 """A subscription from its sign-up to its end, and what cannot bring it back."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 
 import pytest
@@ -277,3 +278,17 @@ def test_a_sign_up_by_someone_else_costs_one_who_left_nothing(app, ada, clock):
     clock.forward(hours=49)
     subscribers.purge_unconfirmed(app)
     assert get(app, ada).status == "removed"
+
+
+def test_sign_ups_for_one_address_at_once_make_one_person(app):
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(lambda _: subscribers.subscribe(app, STRANGER, Changes()), range(6)))
+    with app.db.read() as session:
+        assert len(session.exec(select(Subscriber)).all()) == 1
+
+
+def test_changes_at_once_each_make_the_ranker_stale(app, ada):
+    wishes = [Changes(topics=[(f"topic {at}", 1.0)]) for at in range(6)]
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(lambda wish: subscribers.edit(app, ada.id, wish), wishes))
+    assert get(app, ada).revision == ada.revision + 6
