@@ -99,6 +99,16 @@ def test_an_erased_address_may_say_yes_itself(app, ada, pia):
         assert suppressed(app, session, pia.email_key) is None
 
 
+def test_an_erased_address_is_in_no_other_readers_request(app, ada, pia):
+    with app.db.write() as session:
+        person = subscribers.get(session, pia.id)
+        person.status = "removed"
+        session.add(person)
+    moving.request(app, ada.id, pia.email)
+    subscribers.erase(app, pia.id)
+    assert asked(app) == []
+
+
 def test_one_person_cannot_bomb_others_nor_many_one(app, ada, pia, clock):
     for number in range(8):
         moving.request(app, ada.id, f"victim{number}@elsewhere.test")
