@@ -23,7 +23,7 @@ from procrastinate.schema import SchemaManager
 from psycopg.conninfo import make_conninfo
 from sqlmodel import Session
 
-from digest import delivery, jobs
+from digest import delivery, hold, jobs
 from digest.app import App
 from digest.db import alone
 from digest.engine import local
@@ -83,20 +83,28 @@ def share_out(app: App, _stop: Stop) -> None:
     """One transaction puts in a job for each shard in which somebody is due and for which there is
     none; a job of a worker without a sign of life is none. Two of these at once follow each other.
     """
+    try:
+        due, lost = _shared_out(app)
+    except (psycopg.Error, procrastinate.exceptions.ConnectorException) as error:
+        raise DatabaseError(f"the shards could not be shared out: {error}") from error
+    if due or lost:
+        log.info("shared out", shards=due, lost=lost)
+
+
+def _shared_out(app: App) -> tuple[int, int]:
+    """How many jobs were put in, and how many were dead workers'."""
     with app.db.write() as session:
         alone(session, "shards")
+        if hold.held(session):
+            return 0, 0
         connection = enter(session)
         lost = connection.execute(LOST, [timedelta(seconds=DEAD)]).rowcount
         known = {first for (first,) in connection.execute(KNOWN)}
         due = [each for each in delivery.due_ranges(app, SHARD) if each.start not in known]
-        if due:
-            shards: list[dict[str, Any]] = [{"first": at.start, "end": at.stop} for at in due]
-            try:
-                _queue(app).configure_task(TASK, connection=connection).batch_defer(*shards)
-            except procrastinate.exceptions.ConnectorException as error:
-                raise DatabaseError(f"the shards could not be shared out: {error}") from error
-    if due or lost:
-        log.info("shared out", shards=len(due), lost=lost)
+        shards: list[dict[str, Any]] = [{"first": at.start, "end": at.stop} for at in due]
+        if shards:
+            _queue(app).configure_task(TASK, connection=connection).batch_defer(*shards)
+    return len(shards), lost
 
 
 def enter(session: Session) -> psycopg.Connection:
