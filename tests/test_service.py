@@ -13,6 +13,7 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 from conftest import announce, free_port
 from sqlmodel import select
+from test_cli import FEED, ITEM, TITLES, digest  # noqa: F401 (a fixture)
 
 from digest.models import OutboxMessage, Subscriber
 
@@ -111,3 +112,38 @@ def test_a_second_run_on_one_file_refuses_to_start(app, slow, tmp_path):
     finally:
         first.terminate()
         first.wait(timeout=60)
+
+
+@pytest.mark.postgres
+def test_the_commands_work_on_a_servers_database(
+    digest,  # noqa: F811
+    database,
+    mailbox,
+    tmp_path,
+    monkeypatch,
+):
+    monkeypatch.setenv("DIGEST_DATABASE__URL", database)
+    monkeypatch.setenv("DIGEST_WEB__SECRET", "s" * 40)
+    monkeypatch.setenv("DIGEST_ENGINE__KIND", "postgres")
+    monkeypatch.setenv("DIGEST_SMTP__PORT", str(mailbox.port))
+    items = "".join(ITEM.format(id=id_, title=title) for id_, title in TITLES.items())
+    (tmp_path / "feed.xml").write_text(FEED.format(items=items))
+    (paper, _) = (f"arxiv:{id_}" for id_ in list(TITLES)[:2])
+    for command in (
+        "ingest feed.xml",
+        "subscribers add ada@reader.test --topic images",
+        f"vote ada@reader.test {paper} up",
+        "rank ada@reader.test --day 2025-11-18 --json",
+        "preview ada@reader.test --day 2025-11-18",
+        "deliver",
+        "deliver --day 2025-11-18",
+        "why ada@reader.test --day 2025-11-18",
+        "stats",
+        "subscribers show ada@reader.test",
+        "subscribers export people.csv",
+        "feeds list",
+        "subscribers erase ada@reader.test --yes",
+        "db upgrade",
+    ):
+        done = digest(*command.split())
+        assert done.code == 0, (command, done.err)
