@@ -1,6 +1,7 @@
 """The feature space and the readers' rankers: fitted where stale, kept in the database."""
 
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -8,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy import delete, func
+from sqlalchemy.exc import NoResultFound
 from sqlmodel import Session, col, select
 
-from digest.db import Db, upsert
+from digest.db import Db, alone, upsert
 from digest.editions import papers_by_id
 from digest.feedback import training_set
 from digest.models import Paper, StoredRanker, StoredSpace, Subscriber
@@ -47,16 +49,27 @@ def feature_space(app: "App") -> "FeatureSpace":
 
 def stored_space(app: "App") -> "FeatureSpace | None":
     """The newest feature space; None before the first was fitted."""
+    while version := _newest(app):
+        with suppress(NoResultFound):  # another process has just replaced it
+            return load_space(app.db, version)
+    return None
+
+
+def _newest(app: "App") -> str | None:
+    newest = select(StoredSpace.version).order_by(col(StoredSpace.fitted_at).desc())
     with app.db.read() as session:
-        version = session.exec(
-            select(StoredSpace.version).order_by(col(StoredSpace.fitted_at).desc())
-        ).first()
-    return load_space(app.db, version) if version else None
+        return session.exec(newest).first()
 
 
 def refit_if_due(app: "App") -> bool:
     """Fits a new feature space where papers were listed since: once a day, and at once where
-    there are a twentieth more papers than it knows, as when an archive is read in."""
+    there are a twentieth more papers than it knows, as when an archive is read in. While another
+    process is at it, the former space serves."""
+    with app.db.turn("features") as ours:
+        return ours and _refit_if_due(app)
+
+
+def _refit_if_due(app: "App") -> bool:
     with app.db.read() as session:
         stored = session.exec(
             select(StoredSpace.documents, StoredSpace.fitted_at).order_by(
@@ -94,6 +107,7 @@ def refit(app: "App") -> "FeatureSpace":
     papers = sorted(papers, key=lambda paper: (paper.title, paper.abstract))
     space = FeatureSpace.fit(papers)
     with app.db.write() as session:
+        alone(session, "features")
         session.exec(delete(StoredSpace))
         session.add(
             StoredSpace(

@@ -1,5 +1,6 @@
 """When the feature space is fitted anew, and what training is told."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -101,3 +102,10 @@ def test_rows_kept_from_an_earlier_block_are_those_of_the_papers_as_they_are(app
         )
     assert abs(known.matrix - rows).max() == 0
     assert abs(known.matrix - first.matrix).max() > 0
+
+
+def test_processes_that_fit_at_once_leave_one_space(app, clock):
+    announce(app, clock().date())
+    with ThreadPoolExecutor(4) as pool:
+        fitted = list(pool.map(lambda _: training.feature_space(app).version, range(4)))
+    assert set(fitted) == {space(app).version}

@@ -1,5 +1,6 @@
 """Runs the jobs inside this process: APScheduler wakes them, each in a thread of its own."""
 
+import logging
 import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -29,6 +30,7 @@ def running(app: App, parts: Sequence[str]) -> Iterator[None]:
 @contextmanager
 def waking(app: App, jobs: Sequence[Job]) -> Iterator[None]:
     """What `running` does, with these jobs."""
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)  # a job may outlast its next wake-up
     ended = Event()
     scheduler = BackgroundScheduler(
         timezone=UTC, executors={"default": ThreadPoolExecutor(len(jobs))}
