@@ -8,8 +8,8 @@ beforehand, and so are the subscribers: a third of them have never voted, the ot
 hundred votes; they live in many time zones, have topics, categories, people they follow and words
 they mute, and got a digest the day before. A fifth have voted since, so that their ranker is stale.
 Measured is what comes then, until the last message is out. CPU seconds are those of the product's
-own processes; the sink and the database server have theirs besides. A database that is named must
-be empty of everything, and is emptied before each run.
+own processes; the sink and the database server have theirs besides. `--database` names any database
+of a server: the benchmark makes one of its own beside it, `digest_day_benchmark`.
 """
 
 import argparse
@@ -41,7 +41,7 @@ from digest.app import App, open_app
 from digest.db import insert_new
 from digest.feeds.ingest import ingest_sources
 from digest.mail import outbox
-from digest.models import Digest, Feedback, Paper, Pick, Subscriber, metadata
+from digest.models import Digest, Feedback, Paper, Pick, Subscriber
 from digest.settings import Settings
 
 ZONES = (
@@ -221,6 +221,12 @@ def beforehand(settings: Settings, day: date, readers: int, before: Path) -> Non
             with app.db.write() as session:
                 session.execute(table.where(sa.column("id").in_(numbers[::5])).values(revision=1))
 
+        if app.db.engine.dialect.name == "postgresql":  # whose next ids know nothing of ours
+            with app.db.connect() as connection:
+                for table in ("subscriber", "digest"):
+                    following = f"pg_get_serial_sequence('{table}', 'id'), {readers}"
+                    connection.execute(sa.text(f"SELECT setval({following})"))
+
 
 # The day
 
@@ -279,8 +285,7 @@ def worker(settings: Settings, day: date, share: tuple[int, int], ready: Any, re
 
 def _spent(marks: Sequence[tuple[str, float, float]]) -> dict[str, Any]:
     steps = {
-        name: (cpu - before[1], clock - before[2])
-        for before, (name, cpu, clock) in pairwise(marks)
+        name: (cpu - before[1], clock - before[2]) for before, (name, cpu, clock) in pairwise(marks)
     }
     return {"steps": steps, "peak": peak()}
 
@@ -359,15 +364,15 @@ def configured(folder: Path, database: str, port: int) -> Settings:
     )
 
 
-def emptied(settings: Settings) -> None:
-    """Leaves nothing in the database."""
-    engine = sa.create_engine(settings.database.url)
-    with engine.begin() as connection:
-        metadata.reflect(connection, extend_existing=True)
-        found = sa.MetaData()
-        found.reflect(connection)
-        found.drop_all(connection)
+def made_anew(server: str) -> str:
+    """A database of this benchmark's own on the server, empty; gives its address."""
+    url = sa.make_url(server)
+    engine = sa.create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.exec_driver_sql("DROP DATABASE IF EXISTS digest_day_benchmark WITH (FORCE)")
+        connection.exec_driver_sql("CREATE DATABASE digest_day_benchmark")
     engine.dispose()
+    return url.set(database="digest_day_benchmark").render_as_string(hide_password=False)
 
 
 def main() -> None:
@@ -383,10 +388,9 @@ def main() -> None:
             with tempfile.TemporaryDirectory() as place, mail_server() as port:
                 folder = Path(place)
                 before, listing = split(asked.papers, asked.day, folder)
-                url = asked.database or f"sqlite:///{folder}/digest.db"
+                server = asked.database
+                url = made_anew(server) if server else f"sqlite:///{folder}/digest.db"
                 settings = configured(folder, url, port)
-                if asked.database:
-                    emptied(settings)
                 arguments = (settings, asked.day, readers, before)
                 making = CONTEXT.Process(target=beforehand, args=arguments)
                 making.start()

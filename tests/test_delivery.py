@@ -9,6 +9,7 @@ from threading import Event
 
 import pytest
 from conftest import GALAXIES, IMAGES, STRANGER, announce
+from sqlalchemy import event
 from sqlmodel import select
 
 from digest import subscribers
@@ -106,6 +107,18 @@ def test_many_readers_come_in_blocks_and_each_once(app, clock, monkeypatch, name
     assert sorted(made) == ids
     if not named:
         assert set(made[:2]) <= set(ids[-3:])
+
+
+def test_a_block_costs_as_many_statements_however_many_readers_it_has(app, clock):
+    said = []
+    event.listen(app.db.engine, "before_cursor_execute", lambda *_: said.append(1))
+    announce(app, clock().date())
+    ids, counts = crowd(app, clock, 25), []
+    for some in (ids[:1], ids[1:5], ids[5:]):
+        said.clear()
+        assert prepare(app, among=some) == (len(some), 0)
+        counts.append(len(said))
+    assert counts[1] == counts[2] < counts[0]
 
 
 def test_several_workers_share_the_due_readers_out(app, clock):
