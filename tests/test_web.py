@@ -12,7 +12,7 @@ from conftest import STRANGER, announce
 from sqlmodel import select
 from web_door import Door
 
-from digest import feedback, subscribers
+from digest import feedback, merging, subscribers
 from digest.app import App
 from digest.changes import Changes
 from digest.delivery import deliver, prepare
@@ -611,10 +611,72 @@ def test_long_lists_come_in_pages(app, web, clock):
     assert web.get("/papers?q=tides&page=99999999999").status_code == 200
 
 
-@pytest.mark.parametrize("query", ["day=yesterday", "day=2026-13-45"])
-def test_a_wrong_day_is_a_page_that_says_so(web, query):
+@pytest.mark.parametrize(
+    "query, said",
+    [
+        ("day=yesterday", "2026-11-18"),
+        ("day=2026-13-45", "2026-11-18"),
+        ("page=two", "page: expected a number"),
+        ("page=0", "page: expected a number"),
+        ("sort=hot", "sort: expected newest or trending"),
+        ("sort=best", "sort: expected newest or trending"),
+        ("q=moon&sort=trending", "sort: expected newest or best"),
+    ],
+)
+def test_what_cannot_be_asked_is_a_page_that_says_so(web, query, said):
     answer = web.get(f"/papers?{query}")
-    assert (answer.status_code, "2026-11-18" in read(answer)) == (400, True)
+    assert (answer.status_code, said in read(answer)) == (400, True)
+
+
+def test_a_listing_keeps_what_was_chosen(app, web, clock):
+    announce(app, clock().date(), [f"Tides of moon number {n}" for n in range(50)])
+    page = web.get("/papers?category=cs.CV&sort=trending")
+    assert "50 papers" in read(page)
+    assert "Page 1 of 2" in read(page)
+    assert '<input type="hidden" name="category" value="cs.CV">' in page.text
+    links = [unescape(link) for link in re.findall(r'href="(/papers[?][^"]+)"', page.text)]
+    assert "/papers?day=2026-11-18&category=cs.CV&sort=trending&page=2" in links
+    assert "/papers?day=2026-11-18&category=cs.CV" in links
+    (canonical,) = re.findall(r'rel="canonical" href="([^"]+)"', page.text)
+    assert unescape(canonical) == f"{BASE}/papers?day=2026-11-18&category=cs.CV"
+    found = web.get("/papers?q=tides&category=cs.CV&sort=best")
+    assert 'name="robots" content="noindex"' in found.text
+    assert "/papers?q=tides&category=cs.CV" in unescape(found.text)
+
+
+def test_an_id_that_is_searched_leads_to_its_paper(app, web, clock):
+    announce(app, clock().date())
+    for asked in ("2611.18001v2", "https://arxiv.org/abs/2611.18001"):
+        answer = web.get("/papers", params={"q": asked})
+        there = (answer.status_code, answer.headers.get("location"))
+        assert there == (302, "/papers/arxiv:2611.18001")
+
+
+def test_a_papers_page_shows_its_like_and_who_liked_it_in_round_numbers(app, web, clock):
+    ids = announce(app, clock().date())
+    with app.db.write() as session:
+        session.add(Upvotes(paper_id=ids[0], source="hub", day=clock().date(), count=3))
+        for n in range(6):
+            reader = Subscriber(email=f"{n}@r.test", email_key=f"{n}@r.test", created_at=app.now())
+            session.add(reader)
+            session.flush()
+            feedback.record(session, reader.id, ids[0], "up", source="mail", now=app.now())
+            if n < 4:
+                feedback.record(session, reader.id, ids[1], "up", source="mail", now=app.now())
+    page = web.get("/papers/arxiv:2611.18001")
+    assert "3 upvotes on Hugging Face, liked by 5 readers here or more" in read(page)
+    assert "Papers like this one" in read(page)
+    assert "Guided diffusion sampling" in read(page)
+    assert '<meta name="description" content="We study diffusion models' in page.text
+    assert "liked by" not in read(web.get("/papers/arxiv:2611.18002"))
+
+
+def test_a_record_that_became_part_of_another_has_no_page(app, web, clock):
+    first, second = announce(app, clock().date())[:2]
+    with app.db.write() as session:
+        merging.absorb(session, first, second, app.now())
+    assert web.get(f"/papers/merged:{second}").status_code == 404
+    assert web.get("/papers/arxiv:2611.18002").status_code == 200
 
 
 def test_an_empty_day_and_an_empty_service_are_normal(web):
