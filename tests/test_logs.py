@@ -16,7 +16,7 @@ from test_web import mailed_link
 
 from digest import alerts, logs
 from digest.app import App
-from digest.engine.local import _run
+from digest.engine.local import run_once
 from digest.jobs import JOBS
 from digest.mail import bounces, outbox
 from digest.mail.reports import Report
@@ -74,7 +74,7 @@ def test_a_whole_day_leaves_nobody_in_the_log(app: App, door, ada, mailbox, cloc
 
 def run_all(app):
     for job in JOBS:
-        _run(app, job, lambda: False)
+        run_once(app, job, lambda: False)
 
 
 def failing(app, mailbox, ada):
@@ -97,7 +97,7 @@ def test_each_line_names_its_run_or_request(app, door, monkeypatch):
         structlog.get_logger().warning("two")
         asked = door.client.get("/healthz").headers["x-request-id"]
         until_logged(held)
-        _run(app, next(job for job in JOBS if job.name == "tidy"), lambda: False)
+        run_once(app, next(job for job in JOBS if job.name == "tidy"), lambda: False)
         with structlog.contextvars.bound_contextvars(run="9", job="tidy"):
             structlog.get_logger().info("three")
     lines = [json.loads(line) for line in held.getvalue().splitlines()]
