@@ -64,7 +64,7 @@ def backup(db: Db, file: Path) -> int:
         if db.file is not None:
             _copy(db.file, draft)
         else:
-            _run(db.url, "pg_dump", "--format=custom", "--no-owner", f"--file={draft}")
+            _run(db.url, "pg_dump", *_DUMP, f"--file={draft}")
         with draft.open("rb") as written:
             os.fsync(written.fileno())
         draft.rename(file)
@@ -183,6 +183,8 @@ def _restore_server(settings: Settings, db: Db, file: Path) -> Restored:
         return Restored(None, *_settle(app, known, file))
 
 
+# Jobs are wake-ups, and the engine makes their tables by itself.
+_DUMP = ("--format=custom", "--no-owner", "--exclude-schema=digest_jobs")
 _OTHERS = sa.text(
     "SELECT count(*) FROM pg_stat_activity"
     " WHERE datname = current_database() AND pid <> pg_backend_pid()"
