@@ -101,10 +101,11 @@ def refit(app: "App") -> "FeatureSpace":
     from digest.ranking.features import FeatureSpace  # noqa: PLC0415 (slow import)
 
     read_at = app.now()
+    table = Paper.__table__.c  # type: ignore[attr-defined]
+    columns = sa.select(table.id, table.title, table.abstract, table.categories)
     with app.db.read() as session:
-        newest = select(Paper).where(LISTED).order_by(col(Paper.id).desc())
-        papers = session.exec(newest.limit(CORPUS)).all()
-    papers = sorted(papers, key=lambda paper: (paper.title, paper.abstract))
+        newest = session.execute(columns.where(LISTED).order_by(table.id.desc()).limit(CORPUS))
+        papers = sorted(newest, key=lambda paper: (paper.title, paper.abstract))
     space = FeatureSpace.fit(papers)
     with app.db.write() as session:
         alone(session, "features")

@@ -1,7 +1,7 @@
 """How often papers have which terms and categories."""
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Protocol
@@ -10,6 +10,8 @@ import numpy as np
 import scipy.sparse as sp
 
 from digest.ranking.text import PLAIN, terms
+
+_PLACES = 2**25
 
 
 class Document(Protocol):
@@ -52,7 +54,8 @@ def count(documents: Iterable[Document], *, min_papers: int | None = None) -> Co
 
     papers = list(documents)
     least = min_papers or (1 if len(papers) < 100 else 2)
-    counter = CountVectorizer(analyzer=document_terms, min_df=least, dtype=np.float32)
+    analyzer = document_terms if least < 2 else _without_single(papers)
+    counter = CountVectorizer(analyzer=analyzer, min_df=least, dtype=np.float32)
     try:
         matrix = sp.csr_array(counter.fit_transform(papers))
         names = counter.get_feature_names_out().tolist()
@@ -62,6 +65,19 @@ def count(documents: Iterable[Document], *, min_papers: int | None = None) -> Co
     categories = tuple(sorted({code for paper in papers for code in paper.categories}))
     codes = incidence([[(c, 1.0) for c in paper.categories] for paper in papers], categories)
     return Counts(tuple(names[at] for at in order), categories, matrix[:, order], codes)
+
+
+def _without_single(papers: Iterable[Document]) -> Callable[[Document], list[str]]:
+    """The terms of a paper less those of no other paper, which are most of all terms and would take
+    most of the memory. Two terms may share a place here, so that a few of them stay."""
+    once, twice = bytearray(_PLACES), bytearray(_PLACES)
+    for paper in papers:
+        for place in {hash(term) % _PLACES for term in document_terms(paper)}:
+            if once[place]:
+                twice[place] = 1
+            else:
+                once[place] = 1
+    return lambda paper: [term for term in document_terms(paper) if twice[hash(term) % _PLACES]]
 
 
 def document_terms(paper: Document) -> Iterator[str]:
