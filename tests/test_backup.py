@@ -188,10 +188,12 @@ def test_a_backup_of_a_newer_version_is_refused(
     copy = tmp_path / "copy"
     with open_app(settings, clock) as app:
         with app.db.write() as session:
+            version = session.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
             session.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
         backup.backup(app.db, copy)
         with app.db.write() as session:
-            session.execute(sa.text("UPDATE alembic_version SET version_num = '0001'"))
+            put_back = sa.text("UPDATE alembic_version SET version_num = :version")
+            session.execute(put_back, {"version": version})
     with pytest.raises(InputError, match="newer version"):
         backup.restore(settings, copy)
 
