@@ -28,6 +28,7 @@ from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
+from queue import Empty
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -298,11 +299,20 @@ def together(target: Any, arguments: Sequence[tuple[Any, ...]]) -> tuple[list[An
         process.start()
     ready.wait()
     started = time.perf_counter()
-    found = [results.get() for _ in running]
+    found = [_result(results, running) for _ in running]
     seconds = time.perf_counter() - started
     for process in running:
         process.join()
     return found, seconds
+
+
+def _result(results: Any, running: Sequence[Any]) -> Any:
+    while True:
+        try:
+            return results.get(timeout=5)
+        except Empty:
+            if any(process.exitcode for process in running):
+                raise SystemExit("a process of the benchmark has failed") from None
 
 
 def run(settings: Settings, day: date, listing: Path, workers: int) -> tuple[list[Any], float]:
@@ -395,6 +405,8 @@ def main() -> None:
                 making = CONTEXT.Process(target=beforehand, args=arguments)
                 making.start()
                 making.join()
+                if making.exitcode:
+                    raise SystemExit("the database could not be filled")
                 found, seconds = run(settings, asked.day, listing, workers)
                 with open_app(settings) as app, app.db.read() as session:
                     query = sa.text("SELECT count(*) FROM outbox WHERE status = 'sent'")
