@@ -44,6 +44,11 @@ BEGIN
         FROM pg_sequences WHERE last_value IS NOT NULL;
 END $$
 """
+SHAPE = """
+SELECT md5(string_agg(relname || '.' || attname, ' ' ORDER BY relname, attname))
+FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid
+WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'i') AND attnum > 0
+"""
 # What the tests keep need not outlive the machine's next crash.
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
@@ -57,7 +62,7 @@ class Server:
         self._programs = programs
         self._numbers = itertools.count(1)
         self._name = f"digest_test_{os.getpid()}"
-        self._migrated = False
+        self._shape: object = None  # of the database that others are copies of, once it is there
         self._free: list[str] = []
 
     def new(self, *, migrated: bool = True, durable: bool = False) -> str:
@@ -65,12 +70,12 @@ class Server:
         it is `durable`, what it confirms outlives the server's own end."""
         if migrated and not durable and self._free:
             return self._free.pop()
-        if migrated and not self._migrated:
+        if migrated and self._shape is None:
             self._ask(f"CREATE DATABASE {self._name}")
             db = Db(self._address(self._name))
             upgrade(db)
             db.close()
-            self._migrated = True
+            self._shape = self._ask(SHAPE, self._name)
         name = f"{self._name}_{next(self._numbers)}"
         like = f" TEMPLATE {self._name} STRATEGY file_copy" if migrated else ""
         self._ask(f"CREATE DATABASE {name}{like}")
@@ -79,10 +84,14 @@ class Server:
         return self._address(name)
 
     def empty(self, url: str) -> None:
-        """Makes a database that `new` gave fit to be given again: cheaper than another one."""
+        """Makes a database that `new` gave fit to be given again: cheaper than another one. One
+        whose tables were changed goes."""
         name = make_url(url).database
         self._ask(EMPTY, name)
-        self._free.append(url)
+        if self._ask(SHAPE, name) == self._shape:
+            self._free.append(url)
+        else:
+            self.drop(url)
 
     def drop(self, url: str) -> None:
         self._ask(f"DROP DATABASE IF EXISTS {make_url(url).database} WITH (FORCE)")
@@ -124,11 +133,12 @@ class Server:
     def _address(self, name: str) -> str:
         return self._url.set(database=name).render_as_string(hide_password=False)
 
-    def _ask(self, statement: str, database: str | None = None) -> None:
+    def _ask(self, statement: str, database: str | None = None) -> object:
         url = self._url.set(drivername="postgresql")
         url = url.set(database=database or url.database).render_as_string(hide_password=False)
         with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute(statement)  # type: ignore[call-overload]
+            done = connection.execute(statement)  # type: ignore[call-overload]
+            return done.fetchone() if done.description else None
 
 
 class Unavailable(Exception):
