@@ -13,7 +13,7 @@ from digest.db import insert_new
 from digest.errors import MailError
 from digest.feeds import calendar
 from digest.mail import outbox, storms
-from digest.models import Alert, Feed, OutboxMessage, PassedOver, Subscriber
+from digest.models import Alert, Digest, Feed, OutboxMessage, PassedOver, Subscriber
 from digest.quiet import in_words, late_feeds, named
 from digest.schedule import DAY
 
@@ -181,8 +181,11 @@ def _is_over(session: Session, day: date) -> bool:
 
 
 def _mailed(session: Session, day: date, now: datetime) -> bool:
-    sent = select(OutboxMessage.id).where(
-        OutboxMessage.kind == "digest", col(OutboxMessage.sent_at).between(_start(day), now)
+    """Whether a digest went out; a newcomer's first one tells nothing of the others'."""
+    sent = (
+        select(OutboxMessage.id)
+        .join(Digest, col(Digest.id) == col(OutboxMessage.digest_id))
+        .where(col(OutboxMessage.sent_at).between(_start(day), now), col(Digest.welcome).is_(False))
     )
     return session.exec(sent.limit(1)).first() is not None
 
