@@ -456,6 +456,7 @@ class OutboxMessage(SQLModel, table=True):
     response: str = ""
     recipient: str | None = None
     __table_args__ = (
+        Index("ix_outbox_subscriber_id", "subscriber_id"),
         Index("ix_outbox_status_due_at", "status", "priority", "due_at"),
         Index(
             "ix_outbox_recipient",
