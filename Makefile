@@ -16,6 +16,13 @@ demo: .venv ## the whole product with sample papers, on this machine alone
 test: .venv ## all tests
 	$(PYTHON) -m pytest
 
+quick: .venv ## the everyday tests: without PostgreSQL, browsers, mail servers and what is slow
+	$(PYTHON) -m pytest -q --database sqlite -m "not slow"
+
+docs: .venv ## the site of the documentation, into site/
+	$(PYTHON) docs/generate.py
+	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --quiet --strict
+
 lint: .venv ## style and types
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
@@ -30,6 +37,11 @@ LOCK = uv pip compile --quiet --universal --generate-hashes --no-header --no-ann
 
 lock: ## newest dependencies into both locks (needs uv)
 	$(LOCK) pyproject.toml --extra postgres -o requirements.lock
-	$(LOCK) pyproject.toml --extra postgres --extra dev -c requirements.lock -o requirements-dev.lock
+	$(LOCK) pyproject.toml --extra postgres --extra docs --extra dev -c requirements.lock -o requirements-dev.lock
 
-.PHONY: help demo test lint format lock
+audit: ## known weaknesses in what the service needs: told, and for people to judge
+	python3 -m venv .cache/audit
+	.cache/audit/bin/pip install -q pip-audit
+	-.cache/audit/bin/pip-audit --disable-pip --require-hashes -r requirements.lock
+
+.PHONY: help demo test quick docs lint format lock audit
