@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
 import structlog
+from pydantic import SecretStr
 from sqlalchemy import delete, func, update
 from sqlmodel import Session, col, select
 
@@ -45,7 +46,8 @@ def troubles(session: Session, now: datetime, finished_by: str = "") -> list[Tro
 
 def watch(app: App) -> list[Trouble]:
     """Notes the troubles that are new and those that are over, in the log and, where they are
-    set, by one mail to `mail.alert_to` and one call of `alerts.webhook_url`; gives the new ones."""
+    set, by one mail to `mail.alert_to` and one call of `alerts.webhook_url`; gives the new ones.
+    Where nothing is wrong, `alerts.heartbeat_url` hears of it."""
     with app.db.write() as session:
         present = troubles(session, app.now(), app.settings.alerts.finished_by)
         names = [trouble.name for trouble in present]
@@ -62,6 +64,8 @@ def watch(app: App) -> list[Trouble]:
         if trouble.name in new:
             log.warning("trouble", trouble=trouble.name, sentence=trouble.sentence)
     _tell(app)
+    if not present and app.settings.alerts.heartbeat_url:
+        _told(app, _beat, [])
     return [trouble for trouble in present if trouble.name in new]
 
 
@@ -100,17 +104,24 @@ def _told(app: App, way: Callable[[App, Sequence[str]], None], sentences: Sequen
 
 
 def _call_webhook(app: App, sentences: Sequence[str]) -> None:
+    said = {"text": "\n".join(sentences), "service": app.settings.web.base_url}
+    _call("POST", "alerts.webhook_url", app.settings.alerts.webhook_url, said)
+
+
+def _beat(app: App, _sentences: Sequence[str]) -> None:
+    _call("GET", "alerts.heartbeat_url", app.settings.alerts.heartbeat_url, None)
+
+
+def _call(method: str, name: str, url: SecretStr, said: dict[str, str] | None) -> None:
     """Raises MailError, in words that leave the address out: it is a secret."""
     import httpx2  # noqa: PLC0415  (slow, and rarely needed)
 
-    said = {"text": "\n".join(sentences), "service": app.settings.web.base_url}
-    url = app.settings.alerts.webhook_url.get_secret_value()
     try:
-        answer = httpx2.post(url, json=said, timeout=10)
+        answer = httpx2.request(method, url.get_secret_value(), json=said, timeout=10)
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-        raise MailError(f"alerts.webhook_url: {type(error).__name__}") from error
-    if answer.is_error:
-        raise MailError(f"alerts.webhook_url: it answers {answer.status_code}")
+        raise MailError(f"{name}: {type(error).__name__}") from error
+    if not answer.is_success:
+        raise MailError(f"{name}: it answers {answer.status_code}")
 
 
 def _mark(session: Session, names: list[str], *, told: bool) -> None:

@@ -200,9 +200,10 @@ class Challenger(Section):
 
 class Alerts(Section):
     webhook_url: SecretStr = SecretStr("")
+    heartbeat_url: SecretStr = SecretStr("")
     finished_by: str = ""
 
-    @field_validator("webhook_url")
+    @field_validator("webhook_url", "heartbeat_url")
     @classmethod
     def _http(cls, value: SecretStr) -> SecretStr:
         if value and not value.get_secret_value().startswith(("http://", "https://")):
@@ -305,7 +306,7 @@ def _problems(error: ValidationError, where: str) -> list[str]:
         message = problem["msg"].removeprefix("Value error, ")
         given = problem["input"]
         shown = f" (got {given!r})" if isinstance(given, int | float | str) else ""
-        if any(word in name for word in ("secret", "password", "token", "webhook")):
+        if any(word in name for word in ("secret", "password", "token", "webhook", "heartbeat")):
             shown = ""
         lines.append(f"{place}: {name}: {message}{shown}")
     return lines

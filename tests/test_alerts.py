@@ -201,6 +201,11 @@ class Hook(BaseHTTPRequestHandler):
         self.send_response(self.server.answer)
         self.end_headers()
 
+    def do_GET(self) -> None:
+        self.server.told.append((self.path, None))
+        self.send_response(self.server.answer)
+        self.end_headers()
+
     def log_message(self, *_: object) -> None:
         pass
 
@@ -242,3 +247,29 @@ def test_a_webhook_that_is_away_leaves_the_mail(app, ada, mailbox):
         alerts.watch(watched)
     assert [mail["To"] for mail in mailbox.messages] == [TO]
     assert "ConnectError" in str(logged) and "S3CRET" not in str(logged)
+
+
+# A heartbeat
+
+
+def test_a_heartbeat_goes_out_while_nothing_is_wrong_and_not_otherwise(app, ada, clock, hook):
+    url = SecretStr(f"http://127.0.0.1:{hook.server_port}/beat/S3CRET")
+    watched = with_alerts(app, heartbeat_url=url)
+    assert len(alerts.watch(watched)) == 1  # of yesterday: nobody got mail
+    assert alerts.watch(watched) == []  # told, and not over
+    assert hook.told == []
+    announce(app, clock().date())
+    deliver(app)
+    assert alerts.watch(watched) == [] and hook.told == [("/beat/S3CRET", None)]
+    alerts.watch(watched)
+    assert len(hook.told) == 2
+
+
+def test_a_heartbeat_that_nobody_takes_is_logged_and_no_trouble(app, hook):
+    watched = with_alerts(
+        app, heartbeat_url=SecretStr(f"http://127.0.0.1:{hook.server_port}/S3CRET")
+    )
+    hook.answer = 500
+    with structlog.testing.capture_logs() as logged:
+        assert alerts.watch(watched) == []
+    assert "alerts.heartbeat_url: it answers 500" in str(logged) and "S3CRET" not in str(logged)
