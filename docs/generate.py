@@ -97,7 +97,7 @@ def command_lines() -> Iterator[str]:
             if getattr(parameter, "help", None) and parameter.name != "help"
         ]
         if rows:
-            yield from ("", "| | |", "|---|---|", *rows)
+            yield from ("", "| option or argument | what it is |", "|---|---|", *rows)
 
 
 def commands() -> Iterator[tuple[str, Any]]:
