@@ -246,10 +246,11 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _engine_has_its_database(self) -> Self:
-        if self.engine.kind == "postgres" and not self.database.url.startswith("postgresql"):
+        driver = self.database.url.partition(":")[0]
+        if self.engine.kind == "postgres" and driver not in ("postgresql", "postgresql+psycopg"):
             raise ValueError(
                 "engine.kind: expected local, since the engine postgres keeps its jobs in a"
-                " PostgreSQL and database.url is none"
+                " PostgreSQL and database.url is none (postgresql+psycopg://…)"
             )
         return self
 

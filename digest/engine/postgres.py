@@ -9,7 +9,6 @@ import asyncio
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from importlib.metadata import version
@@ -45,6 +44,8 @@ LOST = """
     )
 """
 KNOWN = "SELECT (args->>'first')::bigint FROM procrastinate_jobs"
+
+AWAY = (psycopg.Error, procrastinate.exceptions.ConnectorException)
 
 log = structlog.get_logger()
 
@@ -85,7 +86,7 @@ def share_out(app: App, _stop: Stop) -> None:
     """
     try:
         due, lost = _shared_out(app)
-    except (psycopg.Error, procrastinate.exceptions.ConnectorException) as error:
+    except AWAY as error:
         raise DatabaseError(f"the shards could not be shared out: {error}") from error
     if due or lost:
         log.info("shared out", shards=due, lost=lost)
@@ -139,8 +140,12 @@ def _work(app: App, ended: Event) -> None:
     while not ended.is_set():
         try:
             asyncio.run(_take(app, ended))
-        except Exception as error:  # the database was away, or took this worker for dead
-            log.warning("the worker begins anew", reason=type(error).__name__)
+        except AWAY as error:
+            log.warning(
+                "the jobs' database is away, or took this worker for dead", reason=str(error)
+            )
+        except Exception:  # whatever it was, the next beginning may go well
+            log.exception("the worker met a fault and begins anew")
         ended.wait(AGAIN)
 
 
@@ -150,8 +155,8 @@ async def _take(app: App, ended: Event) -> None:
 
     @queue.task(name=TASK)
     async def prepare(first: int, end: int) -> None:
-        run = partial(jobs.prepare, among=range(first, end))
-        await asyncio.to_thread(local.run_once, app, replace(PREPARE, run=run), ended.is_set)
+        job = Job(TASK, "worker", 0, partial(jobs.prepare, among=range(first, end)))
+        await asyncio.to_thread(local.run_once, app, job, ended.is_set)
 
     async with queue.open_async():
         worker = asyncio.create_task(
@@ -167,6 +172,3 @@ async def _take(app: App, ended: Event) -> None:
         worker.cancel()
         with suppress(asyncio.CancelledError):
             await worker
-
-
-PREPARE = Job(TASK, "worker", 0, jobs.prepare)
