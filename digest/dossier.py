@@ -11,6 +11,8 @@ from digest import feedback, roster
 from digest.models import (
     Bounce,
     Digest,
+    Door,
+    Handover,
     MailVote,
     OutboxMessage,
     Paper,
@@ -49,6 +51,7 @@ def all_about(app: "App", session: Session, person: Subscriber) -> dict[str, Any
             _of(OutboxMessage, person, OutboxMessage.id),
             *("kind", "status", "created_at", "sent_at", "recipient", "tries", "response"),
         ),
+        "other_doors": _doors(session, person),
         "bounces": _listed(
             session, _of(Bounce, person, Bounce.at), "at", "kind", "status", "detail"
         ),
@@ -110,6 +113,27 @@ def _news(session: Session, person: Subscriber) -> list[dict[str, Any]]:
     return [
         {"paper": key, "line": line, "recorded_at": at.isoformat()}
         for key, line, at in session.execute(told.order_by(col(PaperNews.id)))
+    ]
+
+
+def _doors(session: Session, person: Subscriber) -> list[dict[str, Any]]:
+    """Where else the digests went, without the addresses, which let whoever knows them write."""
+    handed = (
+        select(Door, Handover)
+        .outerjoin(Handover, col(Handover.door_id) == col(Door.id))
+        .where(col(Door.subscriber_id) == person.id)
+    )
+    found = session.execute(handed.order_by(col(Door.id), col(Handover.digest_id)))
+    return [
+        {
+            "kind": door.url.partition(":")[0],
+            "since": door.added_at.isoformat(),
+            "status": each and each.status,
+            "done_at": each and _plain(each.done_at),
+            "tries": each and each.tries,
+            "response": each and each.response,
+        }
+        for door, each in found
     ]
 
 

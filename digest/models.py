@@ -206,6 +206,18 @@ class PaperNews(SQLModel, table=True):
     __table_args__ = (UniqueConstraint("paper_id", "kind", "version"),)
 
 
+class Summary(SQLModel, table=True):
+    """A paper in a sentence that an endpoint of the operator's choice wrote; empty where there is
+    none yet. `failed`: the last of so many `tries` brought no sentence."""
+
+    __tablename__ = "summary"
+    paper_id: int = Field(foreign_key="paper.id", primary_key=True, ondelete="CASCADE")
+    sentence: str = ""
+    failed: bool = False
+    tries: int = 0
+    asked_at: datetime = _moment(index=True)
+
+
 # Who reads
 
 
@@ -472,6 +484,33 @@ class OutboxMessage(SQLModel, table=True):
         ),
         {"sqlite_autoincrement": True},
     )
+
+
+class Door(SQLModel, table=True):
+    """An address, beside the mailbox, to which the operator lets a reader's digests go. It is a
+    secret: most such addresses let whoever knows them write there."""
+
+    __tablename__ = "door"
+    id: int | None = Field(default=None, primary_key=True)
+    subscriber_id: int = Field(foreign_key="subscriber.id", ondelete="CASCADE")
+    url: str
+    added_at: datetime = _moment()
+    __table_args__ = (UniqueConstraint("subscriber_id", "url"),)
+
+
+class Handover(SQLModel, table=True):
+    """A digest at such a door: `status` is waiting, done, failed. While one is under way, `due_at`
+    is when it may be tried again should the process die."""
+
+    __tablename__ = "handover"
+    digest_id: int = Field(foreign_key="digest.id", primary_key=True, ondelete="CASCADE")
+    door_id: int = Field(foreign_key="door.id", primary_key=True, index=True, ondelete="CASCADE")
+    status: str = "waiting"
+    due_at: datetime = _moment()
+    tries: int = 0
+    response: str = ""
+    done_at: datetime | None = _moment(nullable=True)
+    __table_args__ = (Index("ix_handover_status_due_at", "status", "due_at"),)
 
 
 class Hold(SQLModel, table=True):

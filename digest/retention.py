@@ -24,7 +24,7 @@ _NAMED = (
     ("mail_vote", "paper_id"),
     ("paper", "merged_into"),
 )
-_BELONGING = ("paper_alias", "announcement", "upvotes", "paper_news")
+_BELONGING = ("paper_alias", "announcement", "upvotes", "paper_news", "summary")
 
 
 def forget_listings(app: "App", stop: Callable[[], bool] = lambda: False) -> int:

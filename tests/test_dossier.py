@@ -8,7 +8,7 @@ from conftest import announce
 
 from digest import bursts, dossier, feedback, subscribers
 from digest.delivery import deliver, prepare
-from digest.models import Bounce, PaperNews, ToldNews, metadata
+from digest.models import Bounce, Door, Handover, PaperNews, ToldNews, metadata
 from digest.suppressions import suppress
 
 # Where each table that knows readers shows in the file.
@@ -23,6 +23,8 @@ SHOWN = {
     "told_news": "news_told",
     "outbox": "mails",
     "bounce": "bounces",
+    "door": "other_doors",
+    "handover": "other_doors",
     "ranker": "model",
 }
 
@@ -44,6 +46,10 @@ def full(app, ada, pia, clock, mailbox):
         session.flush()
         session.add(ToldNews(subscriber_id=ada.id, news_id=news.id))
         session.add(Bounce(message_id=1, kind="soft", subscriber_id=ada.id, at=clock()))
+        door = Door(subscriber_id=ada.id, url="https://chat.test/S3CRET", added_at=clock())
+        session.add(door)
+        session.flush()
+        session.add(Handover(digest_id=1, door_id=door.id, due_at=clock()))
         suppress(app, session, ada.email_key, ada.email, "operator", "by the phone")
     subscribers.pause(app, ada.id)
     with app.db.read() as session:
