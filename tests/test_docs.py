@@ -16,6 +16,7 @@ from conftest import Mailbox
 from test_cli import FEED, ITEM
 
 from digest.__main__ import main
+from digest.outcomes import OUTCOMES
 from digest.settings import Settings
 
 ROOT = Path(__file__).parent.parent
@@ -148,6 +149,11 @@ def test_the_reference_has_every_setting_and_command_with_its_meaning() -> None:
     headings = set(re.findall(r"(?m)^## digest (.+)$", pages["commands.md"]))
     assert headings == set(known())
     assert {"run", "subscribers import", "db restore"} <= headings
+
+
+def test_why_no_mail_explains_each_outcome() -> None:
+    rows = re.findall(r"(?m)^\| (`.*?`) \|", (DOCS / "why.md").read_text("utf-8"))
+    assert sorted(re.findall(r"`([a-z-]+)`", "".join(rows))) == sorted(OUTCOMES)
 
 
 def test_each_page_is_in_the_menu() -> None:
