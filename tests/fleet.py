@@ -30,7 +30,16 @@ LEASE = 8.0  # seconds
 PATIENCE = 240.0  # seconds until a delivery counts as stuck
 # Started from a process that has read the programs already, and no thread.
 START = multiprocessing.get_context("forkserver")
-START.set_forkserver_preload(["digest.cli.service", "digest.engine.postgres", "digest.web"])
+READ = [
+    "sklearn.feature_extraction.text",
+    "digest.cli.service",
+    "digest.engine.postgres",
+    "digest.ranking.features",
+    "digest.picking",
+]
+START.set_forkserver_preload(
+    [*READ, "digest.ranking.ranker", "digest.mail.sending", "sklearn.linear_model"]
+)
 
 
 class Sink:
