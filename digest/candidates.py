@@ -75,7 +75,7 @@ def _load_window(
     import numpy as np  # noqa: PLC0415 (slow import)
 
     from digest.ranking.features import PaperRows  # noqa: PLC0415 (slow import)
-    from digest.ranking.reasons import sentence_rows  # noqa: PLC0415 (slow import)
+    from digest.ranking.reasons import SentenceRows  # noqa: PLC0415 (slow import)
     from digest.ranking.selection import Credits  # noqa: PLC0415 (slow import)
 
     space = training.load_space(db, version)
@@ -85,12 +85,12 @@ def _load_window(
     return Window(
         day,
         papers,
-        PaperRows(tuple(str(paper.id) for paper in papers), space.transform(papers)),
+        PaperRows(tuple(str(paper.id) for paper in papers), training.rows_of(db, space, papers)),
         Credits(
             tuple(tuple(paper.authors) for paper in papers),
             tuple(f"{paper.title} {paper.abstract}" for paper in papers),
         ),
-        sentence_rows(space, papers),
+        SentenceRows(space, papers),
         np.array([paper.announced_day.toordinal() for paper in papers if paper.announced_day]),
         np.array([paper.announced_at.timestamp() for paper in papers if paper.announced_at]),
     )

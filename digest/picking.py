@@ -129,7 +129,7 @@ def trial(app: "App", reader: Subscriber, without: Collection[int] = ()) -> Tria
     table = _latest(app, reader)
     row_of = table.window.rows.row_of
     table.closed[0, [row_of[name] for name in map(str, without) if name in row_of]] = True
-    planned = _plan(table, 0)
+    planned = _plan(table, 0, _drafted(table, 0))
     papers = {paper.id: paper for paper in table.window.papers}
     picks = tuple((papers[pick.paper_id], pick.reason) for pick in planned.picks)
     return Trial(table.window.day, planned.candidates, picks)
@@ -158,7 +158,9 @@ def _latest(app: "App", reader: Subscriber) -> _Table:
 def plans(app: "App", subscribers: Sequence[Subscriber], day: date, *, again: bool) -> list[Plan]:
     """A block's digests of the day. With `again`, who has that day's digest gets no picks."""
     table = _table(app, subscribers, day, again=again)
-    return [_plan(table, at) for at in range(len(subscribers))]
+    drafted = [_drafted(table, at) for at in range(len(subscribers))]
+    table.window.sentences.make(choice.row for each in drafted for choice, _ in each)
+    return [_plan(table, at, each) for at, each in enumerate(drafted)]
 
 
 def _reader(app: "App", email: str, day: date | None) -> tuple[Subscriber, date]:
@@ -170,11 +172,10 @@ def _reader(app: "App", email: str, day: date | None) -> tuple[Subscriber, date]
     return subscriber, day
 
 
-def _plan(table: _Table, at: int) -> Plan:
+def _plan(table: _Table, at: int, drafted: "list[tuple[Choice, str | None]]") -> Plan:
     from digest.ranking.selection import left_over  # noqa: PLC0415 (slow import)
 
     window, subscriber = table.window, table.readers.subscribers[at]
-    drafted = _drafted(table, at)
     further = left_over(
         table.scores[at],
         window.credit,

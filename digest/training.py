@@ -181,6 +181,22 @@ def ready(
     )
 
 
+def rows_of(db: Db, space: "FeatureSpace", papers: Sequence[Paper]) -> Any:
+    """The papers' rows in their order: csr, papers × width. Those of papers that the space was
+    fitted to, and that are as they were then, are in it."""
+    import numpy as np  # noqa: PLC0415 (slow import)
+    import scipy.sparse as sp  # noqa: PLC0415 (slow import)
+
+    fitted = _fitted(db, space.version)
+    at = np.array(
+        [fitted.row_of.get(p.id or 0, -1) if p.updated_at < fitted.at else -1 for p in papers], int
+    )
+    made = space.transform([paper for paper, row in zip(papers, at, strict=True) if row < 0])
+    both = sp.vstack([space.neighbourhood[at[at >= 0]], made], format="csr")
+    place = np.argsort(np.argsort(at < 0, kind="stable"), kind="stable")
+    return sp.csr_array(both[place])
+
+
 def _known(db: Db, space: "FeatureSpace", session: Session, named: Collection[int]) -> "PaperRows":
     """The rows of the papers voted on: those that the space was fitted to are in it; those made for
     an earlier block of readers are used again while their paper is unchanged."""

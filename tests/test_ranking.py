@@ -9,7 +9,7 @@ import pytest
 from digest.ranking.features import FeatureSpace, PaperRows
 from digest.ranking.profile import Profile, Topic
 from digest.ranking.ranker import Ranker, Votes, fit, score, weights
-from digest.ranking.reasons import insight, key_sentences, reasons, sentence, sentence_rows
+from digest.ranking.reasons import SentenceRows, insight, key_sentences, reasons, sentence
 
 FIELDS = {
     "math.NT": ["prime", "zeta", "lattice", "modular form", "sieve", "elliptic curve"],
@@ -159,5 +159,5 @@ def test_the_sentence_that_matters_is_the_one_with_the_reader_s_words() -> None:
     papers = [Paper("x", "We thank word1 word2. A video by diffusion. It is over.", ("cs.CV",))]
     told = SPACE.profile_rows([VIDEO])
     block = insight(SPACE, [fit(SPACE, votes([]), told)], [VIDEO], told, ROWS, ROWS)
-    rows = sentence_rows(SPACE, [*papers, Paper("x", "", ())])
+    rows = SentenceRows(SPACE, [*papers, Paper("x", "", ())])
     assert key_sentences(block, 0, rows, [0, 1]) == [1, None]

@@ -1,6 +1,6 @@
 """Why a paper was picked, read off the model that picked it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any, Literal
@@ -42,15 +42,30 @@ class Reason:
     share: float
 
 
-@dataclass(frozen=True)
 class SentenceRows:
-    """The sentences of a day's abstracts: those of paper i are rows starts[i] to starts[i + 1], of
-    terms and categories (`matrix`) and of meaning (`latent`)."""
+    """The sentences of a day's abstracts as rows, made of a paper when it is first picked."""
 
-    texts: tuple[str, ...]
-    starts: np.ndarray
-    matrix: Any
-    latent: np.ndarray
+    def __init__(self, space: FeatureSpace, papers: Sequence[Document]) -> None:
+        self._space, self._papers = space, papers
+        self._kept: dict[int, tuple[_Entries, np.ndarray]] = {}
+
+    def make(self, papers: Iterable[int]) -> None:
+        """Makes the rows of these papers (by their place in the day), where they are not yet."""
+        new = sorted(set(papers) - self._kept.keys())
+        texts = [sentences(self._papers[paper].abstract) for paper in new]
+        rows = _halves(
+            self._space,
+            self._space.transform([_Sentence(text) for each in texts for text in each]),
+        )
+        ends = np.cumsum([len(each) for each in texts], dtype=int)
+        for paper, each, end in zip(new, texts, ends.tolist(), strict=True):
+            mine = np.arange(end - len(each), end)
+            self._kept[paper] = _entries(rows.sparse, mine), rows.latent[mine]
+
+    def of(self, papers: Sequence[int]) -> "list[tuple[_Entries, np.ndarray]]":
+        """What each paper's sentences hold, and their latent columns."""
+        self.make(papers)
+        return [self._kept[paper] for paper in papers]
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,31 +320,23 @@ def _and(parts: Sequence[str]) -> str:
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
-def sentence_rows(space: FeatureSpace, papers: Sequence[Document]) -> SentenceRows:
-    """The day's abstracts cut into sentences, as rows of the space; made once, for all readers."""
-    per_paper = [sentences(paper.abstract) for paper in papers]
-    texts = tuple(text for pieces in per_paper for text in pieces)
-    starts = np.r_[0, np.cumsum([len(pieces) for pieces in per_paper], dtype=int)]
-    rows = _halves(space, space.transform([_Sentence(text) for text in texts]))
-    return SentenceRows(texts, starts, rows.sparse, rows.latent)
-
-
 def key_sentences(
     block: Insight, at: int, sentences: SentenceRows, rows: Sequence[int]
 ) -> list[int | None]:
     """Which sentence of each of some papers matters most to reader `at` of the block; None where
     no sentence speaks for the paper."""
-    papers = np.array(rows, int)
-    lengths = sentences.starts[papers + 1] - sentences.starts[papers]
-    _, texts = _spans(sentences.starts[papers], lengths)
-    entries = _entries(sentences.matrix, texts)
-    said = block.along(block.weights.sparse, at, entries.column) * entries.value
-    value = _sums(entries.row, said, len(texts))
-    value += sentences.latent[texts] @ block.weights.latent[at]
-    ends = np.cumsum(lengths).tolist()
-    return [
-        _best(value[end - size : end]) for end, size in zip(ends, lengths.tolist(), strict=True)
-    ]
+    parts = sentences.of(rows)
+    if not parts:
+        return []
+    lengths = np.concatenate([entries.lengths for entries, _ in parts])
+    columns = np.concatenate([entries.column for entries, _ in parts])
+    values = np.concatenate([entries.value for entries, _ in parts])
+    said = block.along(block.weights.sparse, at, columns) * values
+    value = _sums(np.repeat(np.arange(len(lengths)), lengths), said, len(lengths))
+    value += np.concatenate([latent for _, latent in parts]) @ block.weights.latent[at]
+    ends = np.cumsum([len(latent) for _, latent in parts]).tolist()
+    starts = [0, *ends[:-1]]
+    return [_best(value[start:end]) for start, end in zip(starts, ends, strict=True)]
 
 
 def _best(values: np.ndarray) -> int | None:
