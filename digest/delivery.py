@@ -150,9 +150,9 @@ def preview(app: "App", email: str, day: date | None = None) -> Preview:
     with app.db.read() as session:
         told = news.untold(session, [reader.id or 0], now).get(reader.id or 0, [])
         digest = Digest(**digest_values(planned, now, news.notes(told)[0]))
-        papers = editions.papers_by_id(session, papers_of(planned.picks))
+        shown = editions.cards(session, papers_of(planned.picks))
         trending = editions.trending(session, planned.day)
-    cards = {paper.id or 0: Card.from_json(editions.card(paper)) for paper in papers}
+    cards = {paper: Card.from_json(card) for paper, card in shown.items()}
     picks = [
         Pick(digest_id=0, subscriber_id=reader.id or 0, position=position, **pick._asdict())
         for position, pick in enumerate(planned.picks, start=1)

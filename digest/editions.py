@@ -8,13 +8,13 @@ from sqlmodel import Session, col, select
 
 from digest import schedule
 from digest.db import insert_new
-from digest.models import Edition, EditionPaper, Feedback, Paper, Upvotes
+from digest.models import Edition, EditionPaper, Feedback, Paper, Summary, Upvotes
 from digest.ranking import trending as trends
 
 TRENDING = 5
 
 
-def card(paper: Paper) -> dict[str, Any]:
+def card(paper: Paper, summary: str = "") -> dict[str, Any]:
     """The paper as a day's mails show it; see `digest.mail.contents.Card`."""
     return {
         "key": paper.key,
@@ -25,6 +25,20 @@ def card(paper: Paper) -> dict[str, Any]:
         "url": paper.url,
         "pdf_url": paper.pdf_url,
         "journal": paper.journal,
+    } | ({"summary": summary} if summary else {})
+
+
+def cards(session: Session, papers: Iterable[int]) -> dict[int, dict[str, Any]]:
+    """The papers of these ids as a mail shows them now, with a sentence where one was written."""
+    wanted = set(papers)
+    written: dict[int, str] = {}
+    for start in range(0, len(wanted), 500):
+        some = sorted(wanted)[start : start + 500]
+        rows = select(Summary.paper_id, Summary.sentence).where(col(Summary.paper_id).in_(some))
+        written |= dict(session.exec(rows).all())
+    return {
+        paper.id or 0: card(paper, written.get(paper.id or 0, ""))
+        for paper in papers_by_id(session, wanted)
     }
 
 
@@ -35,12 +49,12 @@ def freeze(session: Session, day: date, papers: Iterable[int], now: datetime) ->
         edition = {"day": day, "created_at": now, "trending": trending(session, day)}
         insert_new(session, Edition, [edition])
     frozen = set(session.exec(select(EditionPaper.paper_id).where(EditionPaper.day == day)))
-    cards = [
-        {"day": day, "paper_id": paper.id, "card": card(paper)}
-        for paper in papers_by_id(session, set(papers) - frozen)
+    rows = [
+        {"day": day, "paper_id": paper, "card": shown}
+        for paper, shown in cards(session, set(papers) - frozen).items()
     ]
-    if cards:
-        insert_new(session, EditionPaper, cards)
+    if rows:
+        insert_new(session, EditionPaper, rows)
 
 
 def papers_by_id(session: Session, ids: Iterable[int]) -> list[Paper]:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 
 import structlog
 
-from digest import alerts, delivery, outcomes, retention, subscribers, training
+from digest import alerts, delivery, outcomes, retention, subscribers, summaries, training
 from digest.app import App
 from digest.feeds import batches, fill, ingest, named
 from digest.feeds.fetch import shown
@@ -58,6 +58,13 @@ def prepare(app: App, stop: Stop, among: range | None = None) -> None:
         log.info("prepared", digests=made, nothing_new=skipped)
 
 
+def summarise(app: App, stop: Stop) -> None:
+    """Asks for sentences about the papers of the next hour's digests, where that is set."""
+    came = summaries.summarise(app, stop)
+    if came:
+        log.info("summarised", papers=came)
+
+
 def welcome(app: App, stop: Stop) -> None:
     """First digests do not wait for the others, for whoever has just confirmed is looking."""
     made = delivery.welcome(app, stop)
@@ -99,6 +106,7 @@ JOBS = (
     Job("fetch", "scheduler", 60, fetch),
     Job("fetch seeds", "scheduler", 900, fetch_seeds, alone=True),
     Job("prepare", "scheduler", 30, prepare),
+    Job("summarise", "scheduler", 300, summarise, alone=True),
     Job("welcome", "scheduler", 5, welcome),
     Job("tidy", "scheduler", 600, tidy, alone=True),
     Job("send", "worker", 2, send),

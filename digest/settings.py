@@ -7,6 +7,7 @@ from email.utils import parseaddr
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
@@ -21,6 +22,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from digest.errors import SettingsError
 
+SECRETS = ("secret", "password", "token", "webhook", "heartbeat", "key")
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -218,6 +220,33 @@ class Alerts(Section):
         return value
 
 
+class Summaries(Section):
+    url: str = ""
+    model: str = ""
+    key: SecretStr = SecretStr("")
+    per_day: int = Field(200, ge=1)
+    timeout: float = Field(30, gt=0, le=300)
+
+    @field_validator("url")
+    @classmethod
+    def _http(cls, value: str) -> str:
+        if value and not value.startswith(("http://", "https://")):
+            raise ValueError("expected an address that begins with http:// or https://")
+        return value.rstrip("/")
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.url and not self.model:
+            raise ValueError("summaries.model: expected a model's name, since summaries.url is set")
+        host = urlsplit(self.url).hostname
+        if self.key and self.url.startswith("http://") and host not in LOOPBACK:
+            raise ValueError(
+                f"summaries.url: expected https, since summaries.key is set and {host} is not this"
+                " machine: the key would travel unencrypted"
+            )
+        return self
+
+
 class Logs(Section):
     format: Literal["plain", "json"] = "plain"
 
@@ -241,6 +270,7 @@ class Settings(BaseSettings):
     ranking: Ranking = Ranking()
     challenger: Challenger = Challenger()
     alerts: Alerts = Alerts()
+    summaries: Summaries = Summaries()
     logs: Logs = Logs()
     engine: Engine = Engine()
 
@@ -307,7 +337,7 @@ def _problems(error: ValidationError, where: str) -> list[str]:
         message = problem["msg"].removeprefix("Value error, ")
         given = problem["input"]
         shown = f" (got {given!r})" if isinstance(given, int | float | str) else ""
-        if any(word in name for word in ("secret", "password", "token", "webhook", "heartbeat")):
+        if any(word in name for word in SECRETS):
             shown = ""
         lines.append(f"{place}: {name}: {message}{shown}")
     return lines

@@ -35,6 +35,7 @@ GROUPS = [
     ("work", "digest.merging digest.news digest.outcomes digest.quiet digest.alerts"),
     ("work", "digest.subscribers digest.roster digest.library digest.stats digest.doctor"),
     ("work", "digest.evaluation digest.shelf digest.moving digest.dossier digest.learned"),
+    ("work", "digest.summaries digest.handing"),
     ("jobs", "digest.jobs"),
     ("engine", "digest.engine.*"),
     ("web", "digest.web.*"),

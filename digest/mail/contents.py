@@ -8,7 +8,8 @@ from typing import Any, Self
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """A paper as the mails of a day show it; `EditionPaper.card` holds it as JSON."""
+    """A paper as the mails of a day show it; `EditionPaper.card` holds it as JSON. `summary` is a
+    sentence that a machine wrote, where there is one."""
 
     key: str
     title: str
@@ -18,6 +19,7 @@ class Card:
     url: str = ""
     pdf_url: str | None = None
     journal: str | None = None
+    summary: str = ""
 
     @classmethod
     def from_json(cls, card: Mapping[str, Any]) -> Self:

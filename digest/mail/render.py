@@ -294,6 +294,7 @@ def _shown(card: Card, level: Level, sentence: int | None) -> dict[str, Any]:
     """The paper's text as the templates take it, each part cut to what a mail has room for."""
     full = level == "full"
     abstract = [pieces.clean(text) for text in sentences(card.abstract)]
+    summary = "" if level == "title" else shorten(card.summary, 320)
     return {
         "title": shorten(card.title, 300) if full else _squeeze(card.title, 210),
         "url": _http(card.url),
@@ -301,7 +302,8 @@ def _shown(card: Card, level: Level, sentence: int | None) -> dict[str, Any]:
         "authors": credit(card.authors, 8) if full else _squeeze(credit(card.authors, 3), 90),
         "categories": " · ".join(categories.names(map(pieces.clean, card.categories))),
         "journal": shorten(card.journal or "", 80),
-        "sentences": _excerpt(abstract, level, sentence),
+        "summary": summary,
+        "sentences": [] if summary and not full else _excerpt(abstract, level, sentence),
     }
 
 

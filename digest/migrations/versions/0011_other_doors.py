@@ -17,7 +17,10 @@ def upgrade() -> None:
         sa.Column("url", sa.String(), nullable=False),
         sa.Column("added_at", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(
-            ["subscriber_id"], ["subscriber.id"], name=op.f("fk_door_subscriber_id"), ondelete="CASCADE"
+            ["subscriber_id"],
+            ["subscriber.id"],
+            name=op.f("fk_door_subscriber_id"),
+            ondelete="CASCADE",
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_door")),
         sa.UniqueConstraint("subscriber_id", "url", name=op.f("uq_door_subscriber_id_url")),
