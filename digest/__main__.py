@@ -13,6 +13,9 @@ def main() -> None:
     except DigestError as error:
         print(f"digest: {error}", file=sys.stderr)
         sys.exit(1)
+    except MemoryError:
+        print("digest: not enough memory; what was done stays, so run it again", file=sys.stderr)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

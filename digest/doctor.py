@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from sqlalchemy import func
 from sqlmodel import Session, col, select
 
-from digest import alerts, hold
+from digest import alerts, clock, hold
 from digest.app import App
 from digest.db import schema_is_current
 from digest.errors import DatabaseError, MailError, SettingsError
@@ -53,8 +53,12 @@ class Finding:
 def check(app: App, ask: "Resolver | None" = None) -> list[Finding]:
     """All findings, in the order in which one would mend them. Sends no mail; `ask` are the name
     servers to be asked, otherwise the system's."""
+    database = list(_database(app))
+    if database[0].state == "fail" and not _readable(app):
+        return database
     return [
-        *_database(app),
+        *database,
+        *_clock(app),
         *_secret(app),
         *_pages(app),
         *_sender(app),
@@ -92,6 +96,30 @@ def _database(app: App) -> Iterator[Finding]:
         )
     if app.db.file is not None:
         yield _space(app.db.file)
+
+
+def _readable(app: App) -> bool:
+    try:
+        with app.db.read() as session:
+            session.exec(select(Feed.id).limit(1)).first()
+    except DatabaseError:
+        return False
+    return True
+
+
+def _clock(app: App) -> Iterator[Finding]:
+    with app.db.read() as session:
+        moment = clock.ran_ahead(session, app.now())
+    if moment is None:
+        yield Finding("clock", "ok", f"The clock says {app.now():%Y-%m-%d %H:%M} UTC.")
+    else:
+        yield Finding(
+            "clock",
+            "warn",
+            f"The clock says {app.now():%Y-%m-%d %H:%M} UTC, but something was done at"
+            f" {moment:%Y-%m-%d %H:%M}.",
+            "Keep the clock right by NTP. What was put off too far comes back by itself.",
+        )
 
 
 def _held(app: App) -> Iterator[Finding]:

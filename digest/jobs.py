@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 
 import structlog
 
-from digest import alerts, delivery, outcomes, retention, subscribers, summaries, training
+from digest import alerts, clock, delivery, outcomes, retention, subscribers, summaries, training
 from digest.app import App
 from digest.feeds import batches, fill, ingest, named
 from digest.feeds.fetch import shown
@@ -30,10 +30,10 @@ class Job:
     alone: bool = False
 
 
-def fetch(app: App, _stop: Stop) -> None:
+def fetch(app: App, stop: Stop) -> None:
     """Reads the feeds that are due and fills what they lack; new papers may call for a new
     feature space."""
-    for report in [*ingest.ingest_due(app), *fill.fill_due(app)]:
+    for report in [*ingest.ingest_due(app, stop=stop), *fill.fill_due(app, stop=stop)]:
         log.info(
             "ingested",
             source=shown(report.source),
@@ -43,7 +43,8 @@ def fetch(app: App, _stop: Stop) -> None:
             rejected=report.rejected,
             outcome=report.outcome,
         )
-    training.refit_if_due(app)
+    if not stop():
+        training.refit_if_due(app)
 
 
 def fetch_seeds(app: App, _stop: Stop) -> None:
@@ -80,7 +81,9 @@ def send(app: App, stop: Stop) -> None:
 
 def tidy(app: App, stop: Stop) -> None:
     """Ends pauses whose day has come; forgets sign-ups that nobody confirmed, and the kept bodies
-    of feeds and old listings when their time is over."""
+    of feeds and old listings when their time is over; brings back what a wrong clock put off."""
+    if late := clock.put_right(app):
+        log.warning("the clock ran ahead: digests were put off too far", readers=late)
     subscribers.end_pauses(app)
     subscribers.purge_unconfirmed(app)
     batches.forget_raw(app)

@@ -29,7 +29,7 @@ GROUPS = [
     ("pure", "digest.mail.* digest.feeds.*"),
     ("wiring", "digest.app"),
     ("work", "digest.training digest.candidates digest.picking digest.editions digest.samples"),
-    ("work", "digest.calibrating"),
+    ("work", "digest.calibrating digest.clock"),
     ("work", "digest.backup digest.hold digest.delivery digest.keeping digest.retention digest.feedback"),
     ("pure", "digest.ties"),
     ("work", "digest.merging digest.news digest.outcomes digest.quiet digest.alerts"),

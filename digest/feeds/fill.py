@@ -34,14 +34,19 @@ Chosen = Callable[[Entry], Entry | None]
 log = structlog.get_logger(__name__)
 
 
-def fill_due(app: App, routes: Routes = ROUTES) -> list[Report]:
-    """Fills the batches whose time for that has come, by other ways than their feed."""
+def fill_due(
+    app: App, routes: Routes = ROUTES, stop: Callable[[], bool] = lambda: False
+) -> list[Report]:
+    """Fills the batches whose time for that has come, by other ways than their feed. Once `stop`
+    says so, no further feed's are begun."""
     now = app.now()
     with app.db.read() as session:
         due = select(Batch.feed_id).where(col(Batch.fill_at) <= now).distinct()
         feed_ids = sorted(session.exec(due))
     reports = []
     for feed_id in feed_ids:
+        if stop():
+            break
         if feed := lease(app, feed_id, only_due=False):
             with app.db.read() as session:
                 query = select(Batch).where(Batch.feed_id == feed_id, col(Batch.fill_at) <= now)

@@ -42,9 +42,12 @@ log = structlog.get_logger(__name__)
 # Passes
 
 
-def ingest_due(app: App, progress: Progress | None = None) -> list[Report]:
+def ingest_due(
+    app: App, progress: Progress | None = None, stop: Callable[[], bool] = lambda: False
+) -> list[Report]:
     """Fetches the feeds that are due and stores what they hold. A failing feed is tried again
-    later, ever more rarely but at least once a day, and never given up."""
+    later, ever more rarely but at least once a day, and never given up. Once `stop` says so, no
+    further feed is begun."""
     with app.db.read() as session:
         now = app.now()
         free = or_(col(Feed.leased_until).is_(None), col(Feed.leased_until) <= now)
@@ -52,6 +55,8 @@ def ingest_due(app: App, progress: Progress | None = None) -> list[Report]:
         feeds = list(session.exec(due))
     reports = []
     for done, feed in enumerate(feeds):
+        if stop():
+            break
         _tell(progress, done, len(feeds), feed.url)
         if leased := lease(app, feed.id, only_due=True):
             reports.append(visit(app, leased))
