@@ -6,7 +6,17 @@ from dataclasses import asdict, dataclass
 
 import structlog
 
-from digest import alerts, clock, delivery, outcomes, retention, subscribers, summaries, training
+from digest import (
+    alerts,
+    clock,
+    delivery,
+    handing,
+    outcomes,
+    retention,
+    subscribers,
+    summaries,
+    training,
+)
 from digest.app import App
 from digest.feeds import batches, fill, ingest, named
 from digest.feeds.fetch import shown
@@ -79,6 +89,13 @@ def send(app: App, stop: Stop) -> None:
         log.info("sent", sent=sent.sent, failed=sent.failed, in_doubt=sent.in_doubt)
 
 
+def hand_over(app: App, stop: Stop) -> None:
+    """Takes digests to the other doors that the operator named; no mail waits for it."""
+    handed = handing.hand_over(app, stop)
+    if handed != handing.Handed():
+        log.info("handed over", **asdict(handed))
+
+
 def tidy(app: App, stop: Stop) -> None:
     """Ends pauses whose day has come; forgets sign-ups that nobody confirmed, and the kept bodies
     of feeds and old listings when their time is over; brings back what a wrong clock put off."""
@@ -113,6 +130,7 @@ JOBS = (
     Job("welcome", "scheduler", 5, welcome),
     Job("tidy", "scheduler", 600, tidy, alone=True),
     Job("send", "worker", 2, send),
+    Job("hand over", "worker", 30, hand_over, alone=True),
     Job("bounces", "worker", 300, read_bounces, alone=True),
     Job("watch", "worker", 600, watch, alone=True),
 )

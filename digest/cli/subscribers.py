@@ -1,7 +1,7 @@
 """`digest subscribers …`: who reads, and what they wish for."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
@@ -61,6 +61,13 @@ Frequency = Annotated[
 At = Annotated[str | None, typer.Option(metavar="HH:MM", help="When [07:00].")]
 Zone = Annotated[str | None, typer.Option(help="In which time zone [UTC].")]
 
+Also = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="URL", help="Where else the digests go: a webhook or a chat, once for each."
+    ),
+]
+
 
 @cli.command("add")
 def add(
@@ -111,17 +118,23 @@ def edit(
     frequency: Frequency = None,
     at: At = None,
     timezone: Zone = None,
+    also: Also = None,
     as_json: AsJson = False,
 ) -> None:
     """Change what is given; a list given replaces the one before, `--topic ""` empties it."""
-    from digest import subscribers
+    from digest import handing, subscribers
 
     changes = _changes(
         name, topic, category, author, mute, min_score, per_digest, frequency, at, timezone
     )
     with opened(context) as app:
-        person = subscribers.edit(app, _find(app, email), changes)
-    _show(person, as_json)
+        number = _find(app, email)
+        if also is not None:
+            handing.set_doors(app, number, also)
+        person = subscribers.edit(app, number, changes)
+        with app.db.read() as session:
+            doors = handing.doors(session, number)
+    _show(person, as_json, doors)
 
 
 def _changes(
@@ -201,11 +214,12 @@ def listing(
 @cli.command("show")
 def show(context: typer.Context, email: Email, as_json: AsJson = False) -> None:
     """One subscriber's wishes, and where the subscription stands."""
-    from digest import subscribers
+    from digest import handing, subscribers
 
     with opened(context) as app, app.db.read() as session:
         person = subscribers.find(session, email)
-    _show(person, as_json)
+        doors = handing.doors(session, person.id or 0)
+    _show(person, as_json, doors)
 
 
 @cli.command("pause")
@@ -354,14 +368,14 @@ def _done(email: str, what: str, dry_run: bool, as_json: bool) -> None:
         say(f"{email} would be {what}." if dry_run else f"{email} is {what}.")
 
 
-def _show(person: "Subscriber", as_json: bool) -> None:
-    record = _record(person)
+def _show(person: "Subscriber", as_json: bool, doors: Sequence[str] = ()) -> None:
+    record = _record(person) | ({"also": list(doors)} if doors else {})
     if as_json:
         print_json(record)
         return
     for name in ("topics", "categories"):
         record[name] = _weighted(record[name])
-    for name in ("authors", "muted"):
+    for name in ("authors", "muted", *(["also"] if doors else [])):
         record[name] = ", ".join(record[name])
     print_fields((name.replace("_", " "), value) for name, value in record.items())
 
