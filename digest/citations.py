@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,25 +55,30 @@ class Citations:
     unread: tuple[str, ...] = ()
 
 
-def parse_citations(text: str) -> Citations:
+def parse_citations(text: str, most: int = MOST, longest: int = LONGEST) -> Citations:
     """Reads ids, arXiv addresses and DOIs, one a line or parted by blanks or commas, and BibTeX
     entries among them. A paper named twice is there once.
 
-    Raises InputError for more than 100 papers or 500,000 characters.
+    Raises InputError for more than `most` papers or `longest` characters.
     """
-    if len(text) > LONGEST:
-        raise InputError(f"papers you like: expected at most {LONGEST:,} characters")
-    if len(_ENTRY.findall(text)) > 2 * MOST:
-        raise InputError(f"papers you like: expected at most {MOST} papers")
+    if len(text) > longest:
+        raise InputError(f"papers you like: expected at most {longest:,} characters")
+    if len(_ENTRY.findall(text)) > 2 * most:
+        raise InputError(f"papers you like: expected at most {most:,} papers")
+    return gathered(_entries(text) if _ENTRY.search(text) else _lines(text), most)
+
+
+def gathered(found: Iterable[Cited | str], most: int) -> Citations:
+    """The papers, each once, and the rest. Raises InputError for more than `most`."""
     papers: dict[str, Cited] = {}
     unread: list[str] = []
-    for cited in _entries(text) if _ENTRY.search(text) else _lines(text):
-        if isinstance(cited, str):
-            unread.append(shortened(clean(cited), 80))
+    for one in found:
+        if isinstance(one, str):
+            unread.append(shortened(clean(one), 80))
         else:
-            papers.setdefault(cited.keys[0], cited)
-    if len(papers) > MOST:
-        raise InputError(f"papers you like: expected at most {MOST} papers, got {len(papers)}")
+            papers.setdefault(one.keys[0], one)
+    if len(papers) > most:
+        raise InputError(f"papers you like: expected at most {most:,} papers, got {len(papers):,}")
     return Citations(tuple(papers.values()), tuple(dict.fromkeys(filter(None, unread))))
 
 
@@ -114,10 +119,15 @@ def _entries(text: str) -> Iterator[Cited | str]:
 
 
 def _cited(entry: Any) -> Cited | None:
-    """The entry's paper; None where neither an id nor a title tells it."""
     said = {field.key.lower(): clean(str(field.value)) for field in entry.fields}
+    return cited(said, said.get("author", "").split(" and "))
+
+
+def cited(said: Mapping[str, str], people: Sequence[str]) -> Cited | None:
+    """The paper of which this is said, in fields named as BibTeX's; None where neither an id nor
+    a title tells it."""
     title = shortened(_plain(said.get("title", "")), _TITLE)
-    authors = [forward(_plain(name)) for name in said.get("author", "").split(" and ")[:_AUTHORS]]
+    authors = [forward(_plain(name)) for name in people[:_AUTHORS]]
     authors = [name for name in authors if name and name.lower() != "others"]
     keys = _keys(said)
     if not keys and title:

@@ -9,17 +9,19 @@ from digest import feedback, ties
 from digest.citations import Citations, Cited
 from digest.db import insert_new
 from digest.errors import NotFound
-from digest.models import Paper
+from digest.models import Feedback, Paper
 
 ASKED_IN_VAIN = -1  # the version of a paper that its source does not know
 
 
 @dataclass(frozen=True, slots=True)
 class Planted:
-    """What became of a text of papers: how many are votes up now, and what was not understood."""
+    """What became of a text of papers: how many are votes up now, how many of them were before,
+    and what was not understood."""
 
     papers: int
     unread: tuple[str, ...]
+    known: int = 0
 
 
 def plant(session: Session, subscriber_id: int, named: Citations, now: datetime) -> Planted:
@@ -29,15 +31,33 @@ def plant(session: Session, subscriber_id: int, named: Citations, now: datetime)
     address alone, of no paper known, is not understood.
     """
     unread = list(named.unread)
-    planted = 0
+    planted = known = 0
     for cited in named.papers:
         paper = _found(session, cited) or _made(session, cited, now)
         if paper is None:
             unread.append(cited.label)
             continue
-        feedback.record(session, subscriber_id, paper.id or 0, "up", source="seed", now=now)
+        changed = feedback.record(
+            session, subscriber_id, paper.id or 0, "up", source="seed", now=now
+        )
         planted += 1
-    return Planted(planted, tuple(unread))
+        known += not changed
+    return Planted(planted, tuple(unread), known)
+
+
+def foresee(session: Session, subscriber_id: int, named: Citations) -> Planted:
+    """What `plant` would tell, with nothing changed."""
+    unread = list(named.unread)
+    planted = known = 0
+    for cited in named.papers:
+        paper = _found(session, cited)
+        if paper is None and not _can_be_made(cited):
+            unread.append(cited.label)
+            continue
+        held = session.get(Feedback, (subscriber_id, paper.id)) if paper else None
+        planted += 1
+        known += held is not None and held.vote == feedback.VOTES["up"]
+    return Planted(planted, tuple(unread), known)
 
 
 def wanting(session: Session, kind: str, limit: int = 100) -> list[Paper]:
@@ -65,10 +85,14 @@ def _found(session: Session, cited: Cited) -> Paper | None:
 
 
 def _made(session: Session, cited: Cited, now: datetime) -> Paper | None:
-    if not cited.title and not cited.keys[0].startswith(("arxiv:", "doi:")):
+    if not _can_be_made(cited):
         return None
     insert_new(session, Paper, [_values(cited) | {"updated_at": now}])
     return session.exec(select(Paper).where(Paper.key == cited.keys[0])).one()
+
+
+def _can_be_made(cited: Cited) -> bool:
+    return bool(cited.title) or cited.keys[0].startswith(("arxiv:", "doi:"))
 
 
 def _values(cited: Cited) -> dict[str, object]:

@@ -553,3 +553,20 @@ def test_a_bibtex_file_to_start_from(service: Digest, tmp_path: Path) -> None:
         "feedback"
     ]
     assert (vote["paper"], vote["source"]) == ("arxiv:2405.00001", "seed")
+
+
+def test_a_library_becomes_likes_and_comes_back(service: Digest, tmp_path: Path) -> None:
+    (tmp_path / "a.ris").write_text(
+        "TY  - JOUR\nTI  - Of maps\nUR  - https://arxiv.org/abs/2405.00001\nER  - \n"
+        "TY  - BOOK\nPY  - 1999\nER  - \n"
+    )
+    command = ("subscribers", "library", "ada@reader.test")
+    tried = service(*command, "a.ris", "--dry-run", "--json").json
+    assert (tried["liked"], tried["known"], len(tried["unread"])) == (1, 0, 1)
+    result = service(*command, "a.ris")
+    assert result.out.startswith("1 papers are likes now, 0 were before.")
+    assert "BOOK" in result.err
+    assert service(*command, "--export", "b.bib", "--json").json["papers"] == 1
+    assert service(*command, "b.bib", "--json").json["known"] == 1
+    assert service(*command).code == 2
+    assert service(*command, "none.ris").code == 1

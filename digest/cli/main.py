@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from digest import __version__
-from digest.cli import bounces, demo, digests, feeds, subscribers
+from digest.cli import bounces, demo, digests, feeds, libraries, subscribers
 from digest.cli.terminal import (
     AsJson,
     Yes,
@@ -234,6 +234,7 @@ cli.command("send-test")(digests.send_test)
 cli.command("vote")(digests.vote)
 cli.command("evaluate")(digests.evaluate)
 cli.add_typer(feeds.cli, name="feeds")
+subscribers.cli.command("library")(libraries.library)
 cli.add_typer(subscribers.cli, name="subscribers")
 cli.add_typer(bounces.suppressions, name="suppressions")
 cli.add_typer(bounces.bounces, name="bounces")
