@@ -36,8 +36,8 @@ format: .venv ## mend the style where that can be done alone
 LOCK = uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --upgrade
 
 lock: ## newest dependencies into both locks (needs uv)
-	$(LOCK) pyproject.toml --extra postgres -o requirements.lock
-	$(LOCK) pyproject.toml --extra postgres --extra docs --extra dev -c requirements.lock -o requirements-dev.lock
+	$(LOCK) pyproject.toml --extra postgres --extra chat -o requirements.lock
+	$(LOCK) pyproject.toml --extra postgres --extra chat --extra docs --extra dev -c requirements.lock -o requirements-dev.lock
 
 audit: ## known weaknesses in what the service needs: told, and for people to judge
 	python3 -m venv .cache/audit

@@ -301,6 +301,17 @@ def test_an_edit_changes_what_is_given_and_nothing_else(service: Digest) -> None
     )
 
 
+def test_doors_are_set_on_the_command_line_and_shown_cut(service: Digest) -> None:
+    edit = ("subscribers", "edit", "ada@reader.test", "--also")
+    edited = service(*edit, "https://hooks.test/S3CRET")
+    assert "https://hooks.test/…" in edited.out and "S3CRET" not in edited.out
+    shown = service("subscribers", "show", "ada@reader.test", "--json").json
+    assert shown["also"] == ["https://hooks.test/…"]
+    assert "also" not in service(*edit, "", "--json").json
+    refused = service(*edit, "nosuch://S3CRET")
+    assert refused.code == 1 and "--also" in refused.err and "S3CRET" not in refused.err
+
+
 def test_a_pause_and_its_end(service: Digest) -> None:
     paused = service("subscribers", "pause", "ada@reader.test", "--until", "2999-01-02", "--json")
     assert (paused.json["status"], paused.json["paused_until"]) == ("paused", "2999-01-02")
