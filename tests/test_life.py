@@ -22,7 +22,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from sqlmodel import select
 
 from digest.app import App
-from digest.models import Feedback, Subscriber
+from digest.models import Feedback, StoredSpace, Subscriber
 
 HERE = Path(__file__).parent
 AXE = HERE / "mail_clients" / "node_modules" / "axe-core" / "axe.min.js"
@@ -86,12 +86,18 @@ def service(app: App, clock: Clock, mailbox: Mailbox, tmp_path: Path) -> Iterato
         )
     try:
         assert until(lambda: "event=listening" in log.read_text()), log.read_text()
+        assert until(lambda: _has_space(app)), log.read_text()
         yield settings
         running.send_signal(signal.SIGTERM)
         assert running.wait(timeout=60) == 0, log.read_text()
         assert EMAIL not in log.read_text()
     finally:
         running.kill()
+
+
+def _has_space(app: App) -> bool:
+    with app.db.read() as session:
+        return session.exec(select(StoredSpace.version)).first() is not None
 
 
 def until(true: Callable[[], Any], seconds: float = 60) -> Any:
