@@ -15,8 +15,9 @@ def is_works(answer: Any) -> bool:
     return isinstance(answer, dict) and answer.get("message-type") == "work-list"
 
 
-def read(answer: Any, where: str, today: date) -> Listing:
-    """The works of an answer. Raises FeedError where it is no list."""
+def read(answer: Any, where: str, today: date, *, new: bool = False) -> Listing:
+    """The works of an answer; those of a journal's `new` ones are dated by when Crossref heard of
+    them, as an issue's date may be months away. Raises FeedError where it is no list."""
     message = answer.get("message")
     items = message.get("items") if isinstance(message, dict) else None
     if not isinstance(items, list):
@@ -26,15 +27,16 @@ def read(answer: Any, where: str, today: date) -> Listing:
     for position, item in enumerate(items, 1):
         work = item if isinstance(item, dict) else {}
         try:
-            entries.append(_entry(work, today))
+            entries.append(_entry(work, today, "created" if new else "issued"))
         except fields.EntryError as error:
             label = fields.label_of(work.get("DOI"), _first(work, "title"))
             rejected.append(Rejected(position, label, str(error)))
     day = max((entry.day for entry in entries), default=None)
-    return Listing("Crossref", day, tuple(entries), tuple(rejected))
+    title = (entries[0].journal if new and entries else None) or "Crossref"
+    return Listing(title, day, tuple(entries), tuple(rejected))
 
 
-def _entry(work: dict[str, Any], today: date) -> Entry:
+def _entry(work: dict[str, Any], today: date, dated: str) -> Entry:
     doi = normal_doi(fields.text_in(work, "DOI"))
     if doi is None or arxiv_id(doi):
         raise fields.EntryError("it has no DOI")
@@ -46,7 +48,7 @@ def _entry(work: dict[str, Any], today: date) -> Entry:
         authors=fields.names_of(filter(None, map(_name, _list(work, "author")))),
         categories=(),
         url=f"https://doi.org/{quote(doi)}",
-        day=min(_day(work) or today, today),
+        day=min(_day(work, dated) or today, today),
         doi=doi,
         journal=journal if journal != "-" else None,
     )
@@ -69,9 +71,9 @@ def _name(author: Any) -> str:
     return " ".join(filter(None, parts)) or fields.text_in(author, "name")
 
 
-def _day(work: dict[str, Any]) -> date | None:
-    """When it was published: a day, a month or only a year."""
-    issued = work.get("issued") or work.get("created")
+def _day(work: dict[str, Any], dated: str) -> date | None:
+    """When it was published or registered: a day, a month or only a year."""
+    issued = work.get(dated) or work.get("created")
     parts = issued.get("date-parts") if isinstance(issued, dict) else None
     try:
         year, month, day = [*parts[0], 1, 1][:3]  # type: ignore[index]

@@ -13,6 +13,7 @@ from digest.feeds import jsonlines
 from digest.feeds.fetch import lines_of, read_file, shown
 from digest.feeds.leases import lease
 from digest.feeds.parse import KINDS, detect_kind
+from digest.feeds.routes import source_address
 from digest.feeds.store import Tally, store
 from digest.feeds.turns import fetcher
 from digest.feeds.visit import (
@@ -109,6 +110,7 @@ def _checked(feed: Feed, listing: Listing) -> Report:
 
 def _ingest_named(app: App, source: str) -> Report:
     web = source.lower().startswith(("http://", "https://"))
+    source = source_address(source) if web else source
     feed = _feed_at(app, source) if web else None
     if feed is not None:
         leased = lease(app, feed.id, only_due=False)
@@ -164,7 +166,7 @@ def _tell(progress: Progress | None, done: int, of: int, source: str) -> None:
 def add_feed(app: App, url: str, kind: str | None = None) -> Feed:
     """Adds a feed, due at once. Raises InputError for what is no web address, for an unknown
     kind, and where the feed is there already."""
-    url = _web_address(url)
+    url = source_address(_web_address(url))
     if kind is not None and kind not in KINDS:
         raise InputError(f"{kind!r} is no kind of feed; expected one of {', '.join(KINDS)}")
     if there := _feed_at(app, url):

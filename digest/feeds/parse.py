@@ -21,12 +21,13 @@ from digest.feeds import (
     huggingface,
     jsonfeed,
     oai,
+    openreview,
 )
 from digest.papers import Listing, clean, shortened
 
 # No paper is older; dates near the year 1 would break what counts days back from them.
 EARLIEST = date(1600, 1, 1)
-KINDS = ("arxiv", "huggingface", "biorxiv", "generic")
+KINDS = ("arxiv", "huggingface", "biorxiv", "openreview", "crossref", "generic")
 
 _WEB_PAGE = re.compile(rb"\s*(?:<!--.{0,2000}?-->\s*)?<(?:!doctype\s+html|html)\b", re.I | re.S)
 _BYTE_ORDER_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
@@ -47,6 +48,10 @@ def detect_kind(url: str) -> str:
         return "biorxiv"
     if host.endswith("huggingface.co") and parts.path.startswith("/api/daily_papers"):
         return "huggingface"
+    if host in ("api.openreview.net", "api2.openreview.net"):
+        return "openreview"
+    if host == "api.crossref.org" and parts.path.startswith("/journals/"):
+        return "crossref"
     return "generic"
 
 
@@ -70,7 +75,7 @@ def parse(
 
 def _read(body: bytes, url: str, content_type: str, kind: str | None, today: date) -> Listing:
     if kind == "huggingface" or _is_json(body, content_type):
-        return _from_json(body, url, today)
+        return _from_json(body, url, kind, today)
     if _WEB_PAGE.match(body.removeprefix(_BYTE_ORDER_MARKS[0])):
         raise fields.not_a_feed(url, "it answered with a web page")
     body = bounds.sound_xml(body, url)
@@ -87,7 +92,7 @@ def _from_xml(feed: Any, url: str, kind: str | None, today: date) -> Listing:
     return generic.read(feed, today)
 
 
-def _from_json(body: bytes, url: str, today: date) -> Listing:
+def _from_json(body: bytes, url: str, kind: str | None, today: date) -> Listing:
     bounds.sound_json(body, url)
     try:
         answer = json.loads(body)
@@ -98,7 +103,9 @@ def _from_json(body: bytes, url: str, today: date) -> Listing:
     if biorxiv.is_api(answer):
         return biorxiv.read(answer, url, today)
     if crossref.is_works(answer):
-        return crossref.read(answer, url, today)
+        return crossref.read(answer, url, today, new=kind == "crossref")
+    if openreview.is_notes(answer):
+        return openreview.read(answer, url, today)
     return huggingface.read(answer, url, today)
 
 

@@ -1,5 +1,6 @@
 """Where sources are asked besides their feeds, and what their other addresses tell. Pure."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
@@ -7,6 +8,13 @@ from urllib.parse import parse_qs, quote, urlencode, urlsplit, urlunsplit
 
 API_PAGE = 200  # records that one request to arXiv's API asks for; ids make long addresses
 DOIS_AT_ONCE = 20
+NOTES_PAGE = 1000  # the most that OpenReview gives at once
+WORKS = 100  # the newest of a journal
+_JOURNAL = re.compile(
+    r"(?:api\.crossref\.org/journals/|portal\.issn\.org/resource/issn/)"
+    r"(\d{4}-\d{3}[\dx])(?:/works)?/?",
+    re.IGNORECASE,
+)
 _OWN_GROUPS = {"cs", "math", "stat", "eess", "econ", "q-bio", "q-fin"}
 
 
@@ -102,11 +110,28 @@ def preprint_subject(url: str) -> str:
     return "" if named == "all" else named.replace(" ", "_")
 
 
+def source_address(url: str) -> str:
+    """Where the papers of a page that people know are asked for: of a venue at OpenReview, of a
+    journal by its ISSN at Crossref or the ISSN portal. Any other address as it is."""
+    parts = urlsplit(url)
+    query = parse_qs(parts.query)
+    if parts.hostname == "openreview.net" and parts.path == "/group" and query.get("id"):
+        asked = urlencode({"content.venueid": query["id"][0], "limit": NOTES_PAGE})
+        return f"https://api2.openreview.net/notes?{asked}"
+    named = _JOURNAL.fullmatch(f"{parts.hostname}{parts.path}")
+    if named and not parts.query:
+        newest = urlencode({"sort": "created", "order": "desc", "rows": WORKS})
+        return f"https://api.crossref.org/journals/{named[1].upper()}/works?{newest}"
+    return url
+
+
 def has_an_end(url: str) -> bool:
     """Whether an address asks for days, whose pages are to be read to the last; a search would
     lead back to the beginnings of its source."""
     parts = urlsplit(url)
-    return "verb=ListRecords" in parts.query or "/details/" in parts.path
+    if "verb=ListRecords" in parts.query or "/details/" in parts.path:
+        return True
+    return parts.path.endswith("/notes") and "content.venueid=" in parts.query
 
 
 def following(url: str, next_page: str) -> str:
@@ -125,4 +150,11 @@ def following(url: str, next_page: str) -> str:
     if "search_query=" in parts.query:
         query = urlencode(parse_qs(parts.query) | {"start": [next_page]}, doseq=True)
         return urlunsplit(parts._replace(query=query))
+    if parts.path.endswith("/notes"):
+        asked = parse_qs(parts.query)
+        start = (asked.get("offset") or ["0"])[0]
+        if start.isdigit() and next_page.isdigit():
+            offset = str(int(start) + int(next_page))
+            query = urlencode(asked | {"offset": [offset]}, doseq=True)
+            return urlunsplit(parts._replace(query=query))
     return ""
