@@ -78,7 +78,8 @@ def check(app: App, ask: "Resolver | None" = None) -> list[Finding]:
 def _database(app: App) -> Iterator[Finding]:
     place = app.db.url.render_as_string()
     try:
-        with app.db.write():
+        with app.db.write() as session:
+            session.connection()  # which takes the write lock
             current = schema_is_current(app.db)
     except DatabaseError as error:
         yield Finding(
