@@ -16,8 +16,8 @@ demo: .venv ## the whole product with sample papers, on this machine alone
 test: .venv ## all tests
 	$(PYTHON) -m pytest
 
-quick: .venv ## the everyday tests: without PostgreSQL, browsers, mail servers and what is slow
-	$(PYTHON) -m pytest -q --database sqlite -m "not slow"
+quick: .venv ## the everyday tests: on two cores, without PostgreSQL, browsers, mail servers and what is slow
+	$(PYTHON) -m pytest -q -n 2 --database sqlite -m "not slow"
 
 docs: .venv ## the site of the documentation, into site/
 	$(PYTHON) docs/generate.py

@@ -41,9 +41,28 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     config.addinivalue_line("markers", "postgres: runs on PostgreSQL alone")
     config.addinivalue_line("markers", "bare: the database has no schema yet")
+    config.addinivalue_line("markers", "slow: none of the everyday tests (`make quick`)")
 
 
 ELSEWHERE = {"browser", "mta"}  # tests with these are slow, and of other things than the database
+
+
+# Files whose tests take the longest, together some two thirds of the time of all.
+SLOW = {
+    *("backup", "bearing", "bounds", "bursts", "cli", "demo", "engine_postgres", "faults", "guard"),
+    *("hostile_feeds", "injection", "life", "migrations", "sending", "service", "storms"),
+    *("feeds_turns", "mail_clients", "mta", "two_weeks"),
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        names = set(getattr(item, "fixturenames", ()))
+        if (
+            item.path.stem.removeprefix("test_") in SLOW
+            or (ELSEWHERE | {"postgres_server"}) & names
+        ):
+            item.add_marker("slow")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
