@@ -194,7 +194,7 @@ def a_day(settings: Settings, at: int, files: list[str], folder: Path, results: 
         ingest_sources(app, files)
         if at % LOCKED == LOCKED - 1:
             locked_out(app)
-        made, skipped = delivery.prepare(app)
+        delivery.prepare(app)
         if at % CLOCK_BACK == CLOCK_BACK - 1:
             ours["at"] -= timedelta(hours=1)
             delivery.prepare(app)
@@ -210,7 +210,7 @@ def a_day(settings: Settings, at: int, files: list[str], folder: Path, results: 
         jobs.tidy(app, lambda: False)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     cpu = time.process_time() - spent
-    results.put((made, skipped, time.perf_counter() - started, cpu, peak))
+    results.put((time.perf_counter() - started, cpu, peak))
 
 
 def killed(settings: Settings, moment: datetime, chance: random.Random) -> None:
@@ -377,7 +377,7 @@ def year(
             arguments = (settings, at, [] if away else waiting, folder, results)
             process = CONTEXT.Process(target=a_day, args=arguments)
             process.start()
-            made, skipped, seconds, cpu, peak = results.get(timeout=600)
+            seconds, cpu, peak = results.get(timeout=600)
             process.join()
             waiting = waiting if away else []
             month = f"{FIRST + timedelta(days=at):%Y-%m}"

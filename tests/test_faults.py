@@ -1,7 +1,7 @@
-"""What must not break the promise: each fault has its outcome, and afterwards all goes on by itself.
+"""What must not break the promise: each fault has its outcome, and then all goes on by itself.
 
-Nothing is lost and nothing comes twice, but for what a server had taken when we could not write that
-down: that goes once more under its Message-ID, and `digest doctor` says so.
+Nothing is lost and nothing comes twice, but for what a server had taken when we could not write
+that down: that goes once more under its Message-ID, and `digest doctor` says so.
 """
 
 import json
@@ -228,9 +228,9 @@ def test_a_read_only_database_is_named(app, settings, clock, mailbox, tmp_path, 
     app.db.close()
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        copy = shutil.copy(app.db.file, folder)
+        copy = Path(shutil.copy(app.db.file, folder))
         shutil.copy(tmp_path / "2026-11-18.jsonl", folder)
-        os.chmod(copy, 0o444)
+        copy.chmod(0o444)
         folder.chmod(0o555)
         database = settings.database.model_copy(update={"url": f"sqlite:///{copy}"})
         changed = settings.model_copy(update={"database": database})
@@ -446,7 +446,7 @@ SCHEDULER = """
 import sys
 from digest import delivery
 from digest.__main__ import main
-delivery.BLOCK = 3
+delivery.BLOCK = 1
 sys.argv[1:] = ["scheduler"]
 main()
 """
@@ -456,7 +456,7 @@ main()
 def test_a_signal_while_digests_are_made_ends_with_whole_ones(app, clock, mailbox, tmp_path):
     clock.moment = datetime.now(UTC)  # the process has its own clock
     announce(app, clock().date())
-    people(app, 1200)
+    people(app, 400)
     environment = {
         "DIGEST_DATABASE__URL": app.settings.database.url,
         "DIGEST_WEB__SECRET": "s" * 40,
@@ -471,10 +471,10 @@ def test_a_signal_while_digests_are_made_ends_with_whole_ones(app, clock, mailbo
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=30) == 0, (tmp_path / "log").read_text()
     made = [digest.subscriber_id for digest in rows(app, Digest)]
-    assert 0 < len(made) < 1200
+    assert 0 < len(made) < 400
     assert [row.subscriber_id for row in rows(app, OutboxMessage)] == made
     assert len(all_picks(app)) == 10 * len(made)
-    assert prepare(app) == (1200 - len(made), 0)
+    assert prepare(app) == (400 - len(made), 0)
 
 
 def test_a_signal_keeps_no_further_feed_from_ending(app, source: Source):  # noqa: F811
