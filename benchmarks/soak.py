@@ -19,7 +19,6 @@ import lzma
 import multiprocessing
 import os
 import random
-import resource
 import signal
 import socket
 import sqlite3
@@ -184,7 +183,7 @@ def send_and_die(settings: Settings, moment: datetime, seconds: float) -> None:
         outbox.send_due(app)
 
 
-def a_day(settings: Settings, at: int, files: list[str], folder: Path, results: Any) -> None:
+def a_day(settings: Settings, at: int, files: list[str], results: Any) -> None:
     """What the jobs do in a day, hour by hour where something goes wrong."""
     moment = datetime.combine(FIRST + timedelta(days=at), datetime.min.time(), UTC)
     moment += timedelta(hours=7)
@@ -208,7 +207,10 @@ def a_day(settings: Settings, at: int, files: list[str], folder: Path, results: 
             except MailError:
                 continue
         jobs.tidy(app, lambda: False)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    status = Path("/proc/self/status").read_text(
+        encoding="ascii"
+    )  # getrusage tells of the parent's
+    peak = int(status.partition("VmHWM:")[2].split()[0]) / 1024
     cpu = time.process_time() - spent
     results.put((time.perf_counter() - started, cpu, peak))
 
@@ -374,7 +376,7 @@ def year(
             (folder / "away").touch() if at % MAIL_AWAY == MAIL_AWAY - 1 else (
                 folder / "away"
             ).unlink(missing_ok=True)
-            arguments = (settings, at, [] if away else waiting, folder, results)
+            arguments = (settings, at, [] if away else waiting, results)
             process = CONTEXT.Process(target=a_day, args=arguments)
             process.start()
             seconds, cpu, peak = results.get(timeout=600)
