@@ -53,15 +53,13 @@ SLOW = {
     *("hostile_feeds", "injection", "life", "migrations", "sending", "service", "storms"),
     *("feeds_turns", "mail_clients", "mta", "two_weeks"),
 }
+SLOW_FIXTURES = ELSEWHERE | {"postgres_server"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         names = set(getattr(item, "fixturenames", ()))
-        if (
-            item.path.stem.removeprefix("test_") in SLOW
-            or (ELSEWHERE | {"postgres_server"}) & names
-        ):
+        if item.path.stem.removeprefix("test_") in SLOW or SLOW_FIXTURES & names:
             item.add_marker("slow")
 
 

@@ -253,17 +253,22 @@ def test_an_endless_body_ends(source: Source) -> None:
         asking().fetch(url)
 
 
+def packed(body: bytes) -> bytes:
+    """The same each time, as the names of tests must be."""
+    return gzip.compress(body, mtime=0)
+
+
 @pytest.mark.parametrize(
     ("encoding", "body", "message"),
     [
-        ("gzip", gzip.compress(gzip.compress(b"x" * 5_000_000)), None),
-        ("gzip, gzip", gzip.compress(gzip.compress(b"x" * 9_000)), "not asked for"),
+        ("gzip", packed(packed(b"x" * 5_000_000)), None),
+        ("gzip, gzip", packed(packed(b"x" * 9_000)), "not asked for"),
         ("br", b"\x0b\x02\x80", "not asked for"),
-        ("gzip", gzip.compress(b"<rss/>" * 500)[:-9], "cut off in the middle"),
+        ("gzip", packed(b"<rss/>" * 500)[:-9], "cut off in the middle"),
         ("gzip", b"no gzip at all", "compressed and damaged"),
         ("gzip", zlib.compress(b"x"), "compressed and damaged"),
-        ("gzip", gzip.compress(b"x" * 20_000), r"larger than 0\.01 MB"),
-        ("X-GZIP", gzip.compress(b"x" * 9_000), None),
+        ("gzip", packed(b"x" * 20_000), r"larger than 0\.01 MB"),
+        ("X-GZIP", packed(b"x" * 9_000), None),
         ("gzip", b"", None),
     ],
 )
