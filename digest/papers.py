@@ -290,6 +290,7 @@ def merge(stored: Mapping[str, Any], entry: Entry) -> dict[str, Any]:
     newer = entry.version > stored["version"]
     same = entry.version == stored["version"]
     merged: dict[str, Any] = {"version": max(entry.version, stored["version"])}
+    merged["key"] = best_key([stored["key"], entry.key, *entry.aliases])
     for name in ("title", "abstract", "authors"):
         ours, theirs = stored[name], getattr(entry, name)
         theirs = list(theirs) if name == "authors" else theirs
@@ -297,15 +298,14 @@ def merge(stored: Mapping[str, Any], entry: Entry) -> dict[str, Any]:
         merged[name] = theirs if theirs and (newer or richer or not ours) else ours
     for name in ("pdf_url", "doi", "journal", "licence"):
         ours, theirs = stored[name], getattr(entry, name)
-        if name == "doi" and stored["key"] == f"doi:{theirs}":
+        if name == "doi" and merged["key"] == f"doi:{theirs}":
             merged[name] = ours or theirs  # its own, which is less than a journal's
             continue
-        bare = not ours or (name == "doi" and stored["key"] == f"doi:{ours}")
+        bare = not ours or (name == "doi" and merged["key"] == f"doi:{ours}")
         merged[name] = theirs if theirs and (newer or bare) else ours
     first, second = stored["categories"], entry.categories
     if newer and second:
         first, second = second, first
     merged["categories"] = list(dict.fromkeys([*first, *second]))
-    merged["key"] = best_key([stored["key"], entry.key, *entry.aliases])
     merged["url"] = entry.url if merged["key"] != stored["key"] else stored["url"]
     return {name: value for name, value in merged.items() if value != stored[name]}
