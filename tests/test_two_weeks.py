@@ -160,7 +160,7 @@ OUTCOMES: dict[str, list[str]] = {
     ],
     "weekly": [_SENT, *["waiting"] * 6, _SENT, *["waiting"] * 6],
     # What did not reach the bar one day is measured again with the next, for a week.
-    "picky": [_SENT, _LATE, *[_BELOW] * 12],
+    "picky": [_BELOW] * 14,
     "deaf": [_MUTED] * 14,
     "away": [_SENT, _LATE, *["paused"] * 6, _SENT, _SENT, *_HOLIDAYS],
     "gone": ["failed", *["bounced"] * 13],
