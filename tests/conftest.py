@@ -25,6 +25,11 @@ from digest.models import Paper, Subscriber
 from digest.settings import Settings
 
 
+# Processes that tests start find the checkout, which nobody need have installed.
+CHECKOUT = str(Path(__file__).parent.parent)
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (CHECKOUT, os.environ.get("PYTHONPATH"))))
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--database",
