@@ -24,7 +24,6 @@ from digest.db import Db, upgrade
 from digest.models import Paper, Subscriber
 from digest.settings import Settings
 
-
 # Processes that tests start find the checkout, which nobody need have installed.
 CHECKOUT = str(Path(__file__).parent.parent)
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (CHECKOUT, os.environ.get("PYTHONPATH"))))
