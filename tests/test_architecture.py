@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parent.parent / "digest"
 GROUPS = [
     ("values", "digest digest.errors digest.settings digest.papers"),
     ("pure", "digest.latex digest.schedule digest.tokens digest.changes digest.ranking.*"),
-    ("pure", "digest.categories digest.citations digest.atom digest.mailing_lists"),
+    ("pure", "digest.categories digest.citations digest.atom digest.mailing_lists digest.charts"),
     ("pure", "digest.reading_lists"),
     ("io", "digest.sanity digest.zotero"),
     ("work", "digest.searching digest.similar digest.liked"),
@@ -38,7 +38,7 @@ GROUPS = [
     ("work", "digest.merging digest.news digest.outcomes digest.quiet digest.alerts"),
     ("work", "digest.subscribers digest.roster digest.library digest.stats digest.doctor"),
     ("work", "digest.evaluation digest.shelf digest.moving digest.dossier digest.learned"),
-    ("work", "digest.summaries digest.handing"),
+    ("work", "digest.summaries digest.handing digest.weeks digest.drawing"),
     ("jobs", "digest.jobs"),
     ("engine", "digest.engine.*"),
     ("web", "digest.web.*"),

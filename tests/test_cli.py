@@ -435,6 +435,13 @@ def test_stats_count_what_came_and_went(service: Digest) -> None:
     assert "1 sent" in service("stats").out
 
 
+def test_the_last_weeks_are_drawn_as_a_page(service: Digest) -> None:
+    assert service("stats", "--html", "figures.html", "--json").json == {"file": "figures.html"}
+    assert "figures.html" in service("stats", "--html", "figures.html").out
+    assert "Votes per digest" in Path("figures.html").read_text()
+    assert service("stats", "--html", "no/folder.html").code == 1
+
+
 def test_a_test_mail_shows_the_servers_answers(service: Digest, mailbox: Mailbox) -> None:
     told = service("send-test", "ada@reader.test")
     assert "250 2.0.0 kept" in told.out

@@ -44,11 +44,11 @@ def test_the_mails_colours_can_be_read_in_light_and_dark():
                 assert contrast(ground, ink) >= 4.5, (ground, ink)
 
 
-def web_colours():
+def web_colours(style="web/style.css"):
     """The names of the pages' colours, light and dark."""
-    css = ENV.get_template("web/style.css").render()
+    css = ENV.get_template(style).render()
     light, dark = css.split(DARK)[:2]
-    found = [dict(re.findall(r"--([a-z-]+): (#\w{6})", part)) for part in (light, dark)]
+    found = [dict(re.findall(r"--([a-z0-9-]+): (#\w{6})", part)) for part in (light, dark)]
     assert found[0].keys() == found[1].keys()
     return found
 
@@ -62,6 +62,16 @@ def test_the_pages_colours_can_be_read_in_light_and_dark(scheme):
     assert contrast(colour["on-accent"], colour["accent"]) >= 4.5
     for ground in ("sheet", "band"):
         assert contrast(colour["edge"], colour[ground]) >= 3
+
+
+@pytest.mark.parametrize("scheme", [0, 1])
+def test_the_charts_colours_can_be_told_from_their_ground(scheme):
+    colour = web_colours("stats/style.css")[scheme]
+    for ink in ("ink", "soft", "accent"):
+        for ground in ("ground", "sheet"):
+            assert contrast(colour[ink], colour[ground]) >= 4.5, (ink, ground)
+    for series in ("s0", "s1", "s2", "s3"):
+        assert contrast(colour[series], colour["sheet"]) >= 3, series
 
 
 def test_the_pages_name_their_colours_and_use_no_others():

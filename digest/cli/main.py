@@ -17,6 +17,7 @@ from digest.cli.terminal import (
     print_table,
     say,
     sure,
+    written_to,
 )
 
 if TYPE_CHECKING:
@@ -88,9 +89,20 @@ def doctor(context: typer.Context, as_json: AsJson = False) -> None:
         raise typer.Exit(1)
 
 
-def stats(context: typer.Context, as_json: AsJson = False) -> None:
+def stats(
+    context: typer.Context,
+    html: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Draw the last four weeks as a page instead."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """Figures: what came in, what went out, and what became of the readers' days."""
     from digest.stats import stats as figures
+
+    if html is not None:
+        _draw(context, html, as_json)
+        return
 
     with opened(context) as app:
         found = figures(app)
@@ -115,6 +127,17 @@ def stats(context: typer.Context, as_json: AsJson = False) -> None:
     if found.feeds:
         rows = [(row.day, row.feed, row.new, row.replaced) for row in found.feeds]
         print_table(["day", "feed", ">new", ">replaced"], rows)
+
+
+def _draw(context: typer.Context, file: Path, as_json: bool) -> None:
+    from digest import drawing
+
+    with opened(context) as app:
+        written_to(file, drawing.page(app).encode())
+    if as_json:
+        print_json({"file": str(file)})
+    else:
+        say(f"{file} shows the last four weeks: open it in a browser.")
 
 
 def _counted(counts: dict[str, int]) -> str:
