@@ -52,6 +52,8 @@ class SentenceRows:
     def make(self, papers: Iterable[int]) -> None:
         """Makes the rows of these papers (by their place in the day), where they are not yet."""
         new = sorted(set(papers) - self._kept.keys())
+        if not new:
+            return
         texts = [sentences(self._papers[paper].abstract) for paper in new]
         rows = _halves(
             self._space,
