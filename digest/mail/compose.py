@@ -4,10 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from email.utils import parseaddr
 from functools import lru_cache
-from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 from sqlmodel import Session, col
 
 from digest.mail.contents import Card, DigestMail, Item, Note, Trend
@@ -16,10 +15,22 @@ from digest.models import Digest, Edition, EditionPaper, Pick, Subscriber
 from digest.settings import Settings
 
 
+class Picked(NamedTuple):
+    """What a mail shows of a kept pick."""
+
+    position: int
+    paper_id: int
+    reason: str
+    sentence: int | None
+    exploring: bool
+    topic: str | None
+    similar: list[int] | None
+
+
 def compose(
     subscriber: Subscriber,
     digest: Digest,
-    picks: Sequence[Pick],
+    picks: Sequence[Pick | Picked],
     cards: Mapping[int, Card],
     trending: Sequence[Mapping[str, Any]],
     settings: Settings,
@@ -103,30 +114,38 @@ def load(
 
 def papers_of(picks: Iterable[Any]) -> set[int]:
     """The papers that a mail with these picks shows: theirs, and the near-copies behind them."""
-    return {paper for pick in picks for paper in (pick.paper_id, *(pick.similar or ()))}
+    papers = set()
+    for pick in picks:
+        papers.add(pick.paper_id)
+        if pick.similar:
+            papers.update(pick.similar)
+    return papers
 
 
-def picks_of(session: Session, digests: Sequence[int]) -> dict[int, list[Any]]:
-    """The picks of each digest, in their order, with what a mail shows of them."""
-    shown = select(
+def picks_of(session: Session, digests: Sequence[int]) -> dict[int, list[Picked]]:
+    """The picks of each digest, in their order."""
+    rows = session.connection().execute(_PICKED, {"digests": digests})
+    picks: dict[int, list[Picked]] = {}
+    for digest, *shown in rows.all():
+        picks.setdefault(digest, []).append(Picked._make(shown))
+    return picks
+
+
+_PICKED = (
+    select(
         col(Pick.digest_id),
         col(Pick.position),
         # After a merge, the card is still the one of the row that was picked.
-        func.coalesce(Pick.shown_as, Pick.paper_id).label("paper_id"),
+        func.coalesce(Pick.shown_as, Pick.paper_id),
         col(Pick.reason),
         col(Pick.sentence),
         col(Pick.exploring),
         col(Pick.topic),
         col(Pick.similar),
     )
-    rows = session.connection().execute(
-        shown.where(col(Pick.digest_id).in_(digests)).order_by(
-            col(Pick.digest_id), col(Pick.position)
-        )
-    )
-    return {
-        digest: list(picks) for digest, picks in groupby(rows.all(), key=lambda row: row.digest_id)
-    }
+    .where(col(Pick.digest_id).in_(bindparam("digests", expanding=True)))
+    .order_by(col(Pick.digest_id), col(Pick.position))
+)
 
 
 def service(settings: Settings) -> str:

@@ -7,6 +7,7 @@ such pieces and the few bytes that are the reader's own.
 from binascii import a2b_qp
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from functools import lru_cache, partial
 from html import escape
 from typing import Any, Literal
@@ -31,8 +32,7 @@ ABSTRACT = 3_000  # characters; the longest of arXiv are within 2,000
 INDENT = " " * 4
 FLAG = "A step outside your topics"
 SIMILAR = 3  # near-copies named
-PLAIN = ("day", "preferences_url", "unsubscribe_url", "view_url")  # in the text as they are
-WRAPPED = ("count", "why")
+LINKS = ("preferences_url", "unsubscribe_url", "view_url")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,15 @@ _NOTHING = _Part(pieces.Piece(("",)), pieces.Piece(("",)), 0)
 
 
 @dataclass(frozen=True, slots=True)
+class _Below:
+    """What follows the papers, encoded; `html_bytes` is its HTML when decoded."""
+
+    html: bytes
+    text: bytes
+    html_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class _Own:
     """What fills a paper's slots in one reader's mail, encoded, and which of its sentences is
     marked."""
@@ -89,26 +98,26 @@ def encode_digest(env: jinja2.Environment, mail: DigestMail) -> Encoded:
     if mail.welcome:
         above = _welcome(env)
         html, text = [above.html.fill({}), *html], [above.text.fill({}), *text]
-    below = _below(env, mail)
+    below = _below(env, mail.also, mail.news, mail.trending)
     titles = [item.card.title for item in mail.items]
     topics = [item.topic for item in mail.items]
-    values = {
-        "subject": headline.subject(titles, topics, in_words(mail.day)),
-        "preheader": headline.preheader(titles, topics, _count(mail)),
-        "day": in_words(mail.day),
-        "count": _count(mail),
-        "why": pieces.clean(mail.why),
-        "preferences_url": mail.preferences_url,
-        "unsubscribe_url": mail.unsubscribe_url,
-        "view_url": mail.view_url,
+    count = _count(len(mail.items), mail.candidates, mail.since, mail.day)
+    subject = headline.subject(titles, topics, in_words(mail.day))
+    preheader = headline.preheader(titles, topics, count)
+    shown = {
+        "subject": pieces.encode(escape(subject)),
+        "preheader": pieces.encode(escape(preheader)),
+        "picks": b"\r\n".join(html),
+        "below": below.html,
     }
-    shown = {name: pieces.encode(escape(value)) for name, value in values.items()}
-    shown |= {"picks": b"\r\n".join(html), "below": b"".join(part.html.fill({}) for part in below)}
-    plain = {name: pieces.encode(values[name]) for name in PLAIN}
-    plain |= {name: pieces.encode(pieces.wrap(values[name])) for name in WRAPPED}
-    plain |= {"picks": b"".join(text), "below": b"".join(part.text.fill({}) for part in below)}
+    plain = {"picks": b"".join(text), "below": below.text}
+    shown["day"], plain["day"] = _common(in_words(mail.day))
+    shown["count"], plain["count"] = _common(count)
+    shown["why"], plain["why"] = _both(pieces.clean(mail.why))
+    for name in LINKS:
+        shown[name], plain[name] = _both(getattr(mail, name))
     frame = _frame(env, mail.service, mail.postal_address, bool(mail.preferences_url))
-    return Encoded(values["subject"], frame.html.fill(shown), frame.text.fill(plain))
+    return Encoded(subject, frame.html.fill(shown), frame.text.fill(plain))
 
 
 def public(mail: DigestMail) -> DigestMail:
@@ -135,12 +144,11 @@ def credit(authors: Sequence[str], shown: int) -> str:
     return ", ".join(names)
 
 
-def _count(mail: DigestMail) -> str:
-    papers = "new paper" if mail.candidates == 1 else "new papers"
-    span = f" since {mail.since:%A}, {mail.since.day} {mail.since:%B}"
-    return (
-        f"{len(mail.items)} of {mail.candidates:,} {papers}{span if mail.since < mail.day else ''}"
-    )
+@lru_cache(maxsize=256)
+def _count(shown: int, candidates: int, since: date, day: date) -> str:
+    papers = "new paper" if candidates == 1 else "new papers"
+    span = f" since {since:%A}, {since.day} {since:%B}" if since < day else ""
+    return f"{shown} of {candidates:,} {papers}{span}"
 
 
 # How much of each paper there is room for
@@ -191,9 +199,13 @@ def _fits(frame: tuple[int, int], sizes: Iterable[tuple[int, int]]) -> bool:
 def _frame_bytes(env: jinja2.Environment, mail: DigestMail) -> tuple[int, int]:
     """The frame's are those of the mail with a reader's links, so that a page shows as much."""
     frame = _frame(env, mail.service, mail.postal_address, True)
-    below = [*_below(env, mail), *([_welcome(env)] if mail.welcome else [])]
-    wire = frame.html.size + FRAME_TEXT + sum(part.html.size + part.text.size for part in below)
-    return frame.html_bytes + sum(part.html_bytes for part in below), wire
+    below = _below(env, mail.also, mail.news, mail.trending)
+    html = frame.html_bytes + below.html_bytes
+    wire = frame.html.size + FRAME_TEXT + len(below.html) + len(below.text)
+    if mail.welcome:
+        above = _welcome(env)
+        html, wire = html + above.html_bytes, wire + above.html.size + above.text.size
+    return html, wire
 
 
 def _bytes(env: jinja2.Environment, paper: _Part, own: _Own) -> tuple[int, int]:
@@ -233,12 +245,19 @@ def _welcome(env: jinja2.Environment) -> _Part:
     return _made(env, "welcome")
 
 
-def _below(env: jinja2.Environment, mail: DigestMail) -> list[_Part]:
-    """What follows the papers."""
-    return [_also(env, mail.also), _news(env, mail.news), _trending(env, mail.trending)]
-
-
 @lru_cache(maxsize=256)
+def _below(
+    env: jinja2.Environment,
+    also: tuple[Note, ...],
+    news: tuple[Note, ...],
+    trending: tuple[Trend, ...],
+) -> _Below:
+    parts = [_also(env, also), _news(env, news), _trending(env, trending)]
+    html = b"".join(part.html.fill({}) for part in parts)
+    text = b"".join(part.text.fill({}) for part in parts)
+    return _Below(html, text, sum(part.html_bytes for part in parts))
+
+
 def _also(env: jinja2.Environment, notes: tuple[Note, ...]) -> _Part:
     if not notes:
         return _NOTHING
@@ -246,7 +265,6 @@ def _also(env: jinja2.Environment, notes: tuple[Note, ...]) -> _Part:
     return _made(env, "also", shown)
 
 
-@lru_cache(maxsize=256)
 def _news(env: jinja2.Environment, notes: tuple[Note, ...]) -> _Part:
     if not notes:
         return _NOTHING
@@ -358,13 +376,22 @@ def _own(env: jinja2.Environment, item: Item, number: int) -> _Own:
 def _link(url: str) -> tuple[bytes, bytes]:
     """The address as HTML and as text. All of a mail's vote links are the same up to the dot."""
     stem, dot, end = url.rpartition(".")
-    (stem_html, stem_text), (end_html, end_text) = _address(stem + dot), _address(end)
+    (stem_html, stem_text), (end_html, end_text) = _common(stem + dot), _common(end)
     return stem_html + end_html, stem_text + end_text
 
 
+def _both(text: str) -> tuple[bytes, bytes]:
+    """The text as HTML and as text, encoded."""
+    html = escape(text)
+    shown = pieces.encode(html)
+    wrapped = text if len(text) <= pieces.WIDTH else pieces.wrap(text)
+    return shown, shown if html == wrapped else pieces.encode(wrapped)
+
+
 @lru_cache(maxsize=256)
-def _address(text: str) -> tuple[bytes, bytes]:
-    return pieces.encode(escape(text)), pieces.encode(text)
+def _common(text: str) -> tuple[bytes, bytes]:
+    """The same for a text that comes again."""
+    return _both(text)
 
 
 @lru_cache(maxsize=4)
