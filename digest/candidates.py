@@ -148,9 +148,11 @@ def _covered(window: Window, day: date, made_at: datetime) -> Any:
 def _last_digests(
     session: Session, ids: Sequence[int], before: date
 ) -> dict[int, tuple[date, datetime]]:
+    """Of each reader the last digest before that day; what nobody saw has no picks any more."""
     columns = sa.select(_DIGESTS.subscriber_id, _DIGESTS.day, _DIGESTS.created_at)
+    seen = sa.exists().where(_PICKS.digest_id == _DIGESTS.id)
     found = session.execute(
-        columns.where(_DIGESTS.subscriber_id.in_(ids))
+        columns.where(_DIGESTS.subscriber_id.in_(ids), seen)
         .where(_DIGESTS.day.between(schedule.window(before)[0], before - schedule.DAY))
         .order_by(_DIGESTS.day)
     )

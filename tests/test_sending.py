@@ -13,17 +13,18 @@ from datetime import timedelta
 import psycopg
 import pytest
 from aiosmtpd.controller import Controller
-from conftest import MORNING, Mailbox, free_port
+from conftest import MORNING, Mailbox, announce, free_port
 from pydantic import SecretStr
 from sqlalchemy import event
 from sqlmodel import select
 from test_outbox import crowd, put, put_digest, rows
 
-from digest import subscribers
+from digest import outcomes, shelf, subscribers
 from digest.app import open_app
+from digest.delivery import deliver, prepare
 from digest.errors import MailError
 from digest.mail import outbox, pace, queue, sending
-from digest.models import Subscriber, Suppression
+from digest.models import Digest, Door, Handover, OutboxMessage, Pick, Subscriber, Suppression
 
 
 @pytest.fixture
@@ -421,3 +422,75 @@ def test_without_a_rate_nobody_waits():
 def test_a_crowd_larger_than_a_batch_is_sent_in_one_run(app, serve):
     put_digest(app, *crowd(app, sending.BATCH + 1))
     assert outbox.send_due(serve(Mailbox())).sent == sending.BATCH + 1
+
+
+# Papers that nobody saw
+
+
+class Unwilling(Mailbox):
+    """Answers each recipient with this for so many times, then takes all."""
+
+    def __init__(self, answer, times=10**6):
+        super().__init__()
+        self.answer, self.times = answer, times
+
+    async def handle_RCPT(self, server, session, envelope, address, options):
+        self.times -= 1
+        if self.times >= 0:
+            return self.answer
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+
+def picked(app, **which):
+    with app.db.read() as session:
+        return {pick.paper_id for pick in session.exec(select(Pick).filter_by(**which))}
+
+
+@pytest.mark.parametrize("answer", ["451 4.3.0 not now", "550 5.2.1 not this one"])
+def test_papers_that_were_never_handed_over_come_with_the_next_digest(
+    app, ada, clock, serve, answer
+):
+    lost = set(announce(app, clock().date()))
+    box = Unwilling(answer)
+    ours = serve(box)
+    for _ in range(13):
+        deliver(ours)
+        clock.forward(hours=2)
+    assert [row.status for row in rows(app)][0] == "failed"
+    assert outcomes.why(app, ada.email, MORNING.date()).outcome == "failed"
+    box.times = 0
+    fresh = set(announce(app, clock().date(), ["Diffusion models for image generation on graphs"]))
+    clock.forward(hours=21)
+    assert deliver(ours).sent == 1
+    assert picked(app) == picked(app, digest_id=2)
+    assert picked(app) >= fresh
+    assert len(picked(app) & lost) == 9
+    with app.db.read() as session:
+        digest = session.get(Digest, 2)
+        assert digest.since == MORNING.date()
+        assert shelf.newest_digest(session, ada.id).id == 2
+
+
+def test_papers_that_may_have_come_come_no_more(app, ada, clock, serve):
+    announce(app, clock().date())
+    prepare(app)
+    with app.db.write() as session:
+        message = session.exec(select(OutboxMessage)).one()
+        message.in_doubt = True
+        session.add(message)
+    outbox.send_due(serve(Unwilling("550 5.2.1 not this one")))
+    assert [row.status for row in rows(app)] == ["failed"]
+    assert len(picked(app)) == 10
+
+
+def test_a_digest_that_stands_at_another_door_keeps_its_papers(app, ada, clock, serve):
+    announce(app, clock().date())
+    prepare(app)
+    with app.db.write() as session:
+        session.add(Door(id=1, subscriber_id=ada.id, url="http://chat.test/x", added_at=clock()))
+        session.flush()
+        session.add(Handover(digest_id=1, door_id=1, status="done", due_at=clock()))
+    outbox.send_due(serve(Unwilling("550 5.2.1 not this one")))
+    assert [row.status for row in rows(app)] == ["failed"]
+    assert len(picked(app)) == 10

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import bindparam, func, select
 from sqlmodel import Session, col
 
+from digest import editions
 from digest.mail.contents import Card, DigestMail, Item, Note, Trend
 from digest.mail.links import Bearer, Links
 from digest.models import Digest, Edition, EditionPaper, Pick, Subscriber
@@ -76,7 +77,8 @@ def compose(
 
 
 class Editions:
-    """The frozen parts of the days that mails are made of; each is read once."""
+    """The frozen parts of the days that mails are made of; each is read once. A paper whose card is
+    gone is shown as it is now."""
 
     def __init__(self) -> None:
         self._cards: dict[date, dict[int, Card]] = {}
@@ -93,6 +95,9 @@ class Editions:
             )
             for paper, card in session.execute(found):
                 cards[paper] = Card.from_json(card)
+            # After a restore, or where somebody cleared the table: as the papers are now.
+            for paper, shown in editions.cards(session, missing - cards.keys()).items():
+                cards[paper] = Card.from_json(shown)
 
     def cards(self, day: date) -> Mapping[int, Card]:
         return self._cards[day]
@@ -106,9 +111,9 @@ def load(
 ) -> DigestMail:
     """The mail of a kept digest, made from its picks and the day's frozen parts."""
     picks = picks_of(session, [digest.id or 0]).get(digest.id or 0, [])
-    editions = Editions()
-    editions.read(session, digest.day, papers_of(picks))
-    cards, trending = editions.cards(digest.day), editions.trending(digest.day)
+    frozen = Editions()
+    frozen.read(session, digest.day, papers_of(picks))
+    cards, trending = frozen.cards(digest.day), frozen.trending(digest.day)
     return compose(subscriber, digest, picks, cards, trending, settings, links)
 
 

@@ -9,10 +9,10 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, bindparam, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, or_, select, update
 from sqlmodel import Session, col
 
-from digest.models import OutboxMessage, Subscriber, Suppression
+from digest.models import Handover, OutboxMessage, Pick, Subscriber, Suppression
 from digest.prepared import Prepared
 
 OPEN = ("queued", "deferred")
@@ -152,6 +152,15 @@ def settle(connection: Connection, message: Waiting, worker: str, **values: Any)
     new = {f"new_{name}": value for name, value in values.items()}
     which = {"key": message.id, "worker": worker}
     return _settling(tuple(values)).run(connection, which | new) == 1
+
+
+def bring_back(connection: Connection, digest_id: int) -> None:
+    """The papers of a digest that nobody saw may be picked again, and count as covered no more;
+    not where another door has it."""
+    elsewhere = select(col(Handover.digest_id)).where(
+        col(Handover.digest_id) == digest_id, col(Handover.status).in_(("waiting", "done"))
+    )
+    connection.execute(delete(Pick).where(col(Pick.digest_id) == digest_id, ~elsewhere.exists()))
 
 
 def release(connection: Connection, messages: Iterable[Waiting], worker: str) -> None:

@@ -238,5 +238,18 @@ class Run:
     def _record(self, message: Waiting, status: str, **values: object) -> None:
         self.counts[status] += 1
         values |= {"status": status, "tries": message.tries + 1}
-        if not queue.settle(self._rows, message, self._lease, **values):
+        doubt = message.in_doubt or values.get("in_doubt", False)
+        if status in ("failed", "cancelled") and message.digest_id and not doubt:
+            ours = self._unseen(message, message.digest_id, values)
+        else:
+            ours = queue.settle(self._rows, message, self._lease, **values)
+        if not ours:
             log.warning("a message was taken over by another process", message=message.id)
+
+    def _unseen(self, message: Waiting, digest_id: int, values: dict[str, object]) -> bool:
+        """Ends a digest that its reader never got."""
+        with self._rows.begin():
+            ours = queue.settle(self._rows, message, self._lease, **values)
+            if ours:
+                queue.bring_back(self._rows, digest_id)
+        return ours
