@@ -29,6 +29,8 @@ def put_right(app: "App") -> int:
         waiting = col(OutboxMessage.status).in_(queue.OPEN)
         _back(session, Feed.leased_until, now, leases.LEASE)
         _back(session, Feed.next_fetch_at, now, LONGEST_REST)
+        wrongly = sa.update(Feed).where(col(Feed.checked_at) > now + AHEAD)
+        session.execute(wrongly.values(next_fetch_at=now))
         _back(session, HostTurn.leased_until, now, DAY)
         _back(session, HostTurn.ready_at, now, DAY)
         _back(session, OutboxMessage.leased_until, now, queue.LEASE)

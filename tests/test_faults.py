@@ -163,8 +163,8 @@ def test_a_full_disk_loses_nothing(app, settings, clock, mailbox, tmp_path, step
 
 @pytest.mark.sqlite
 def test_a_disk_that_is_nearly_full_is_named(app, monkeypatch):
-    monkeypatch.setattr(doctor, "LITTLE_SPACE", 10**18)
-    monkeypatch.setattr(doctor, "NO_SPACE", 10**17)
+    monkeypatch.setattr(doctor.database, "LITTLE_SPACE", 10**18)
+    monkeypatch.setattr(doctor.database, "NO_SPACE", 10**17)
     assert "are free" in findings(app, "fail")["disk"]
 
 
@@ -316,6 +316,35 @@ def test_a_clock_that_runs_ahead_puts_nobody_off(app, ada, clock, mailbox, days)
     picked = Counter(pick.paper_id for pick in all_picks(app))
     assert set(picked.values()) == {1}
     assert len(picked) == 10 * mails
+
+
+def test_papers_that_come_after_the_clock_stepped_back_are_new(app, ada, clock, mailbox, tmp_path):
+    """By the clock they were there before the digest that could not hold them."""
+    ingest_sources(app, [papers(tmp_path, clock().date(), 10)])
+    deliver(app)
+    clock.forward(hours=-2)
+    jobs.tidy(app, lambda: False)
+    more = Path(papers(tmp_path, clock().date(), 20))
+    assert ingest_sources(app, [str(more)])[0].new == 10
+    for _ in range(2):
+        clock.forward(days=1)
+        deliver(app)
+        announce(app, clock().date() + timedelta(days=1), ["Image generation for galaxies"])
+    assert len(mailbox.messages) == 2
+    late = {f"arxiv:2611.{n:05}" for n in range(11, 21)}
+    with app.db.read() as session:
+        got = set(session.exec(select(Paper.key).join(Pick, col(Pick.paper_id) == Paper.id)))
+    assert len(got & late) >= 9
+
+
+def test_a_feed_is_asked_again_at_once_when_the_clock_is_right_again(app, source, clock):  # noqa: F811
+    add_feed(app, source.url, "generic")
+    clock.forward(days=2)
+    ingest_due(app)
+    clock.forward(days=-2)
+    jobs.tidy(app, lambda: False)
+    ingest_due(app)
+    assert len(source.asked) == 2
 
 
 def test_a_lease_of_a_clock_that_ran_ahead_ends(app, ada, clock, mailbox):

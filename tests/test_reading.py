@@ -6,13 +6,13 @@ import re
 import feedparser
 import pytest
 from conftest import announce
-from sqlmodel import select
+from sqlmodel import delete, select
 from test_web import bearer, everything, links, read, web  # noqa: F401
 
 from digest import subscribers
 from digest.delivery import deliver
 from digest.mail.links import Bearer
-from digest.models import Digest, Paper
+from digest.models import Digest, Edition, EditionPaper, Paper
 
 pytestmark = pytest.mark.sqlite  # they are of HTTP
 
@@ -53,6 +53,15 @@ def test_the_feed_has_the_picks_of_the_digests_the_newest_first(app, web, ada, s
     assert any("because of your topic" in entry.summary.lower() for entry in found.entries)
     assert found.entries[0].updated == "2026-11-19T09:00:00Z" == found.feed.updated
     assert found.feed.links[0].href.endswith(links.feed(whose(app, ada)))
+
+
+def test_where_the_frozen_cards_are_gone_the_papers_are_shown(app, web, ada, sent, links):
+    page, feed = links.view(whose(app, ada, sent.id)), links.feed(whose(app, ada))
+    before = read(web.get(page)), len(feedparser.parse(web.get(feed).content).entries)
+    with app.db.write() as session:
+        session.exec(delete(EditionPaper))
+        session.exec(delete(Edition))
+    assert (read(web.get(page)), len(feedparser.parse(web.get(feed).content).entries)) == before
 
 
 def test_an_entry_keeps_its_id_and_its_text_as_it_was_sent(app, web, ada, sent, links, clock):

@@ -457,7 +457,7 @@ def test_papers_that_were_never_handed_over_come_with_the_next_digest(
     for _ in range(13):
         deliver(ours)
         clock.forward(hours=2)
-    assert [row.status for row in rows(app)][0] == "failed"
+    assert rows(app)[0].status == "failed"
     assert outcomes.why(app, ada.email, MORNING.date()).outcome == "failed"
     box.times = 0
     fresh = set(announce(app, clock().date(), ["Diffusion models for image generation on graphs"]))

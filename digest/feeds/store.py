@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Table, bindparam, delete, select, update
+from sqlalchemy import Table, bindparam, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session
 
@@ -83,8 +83,9 @@ def store(
     alone(session, "papers")  # what makes two records one paper is no unique key
     known = _known(session, listing.entries)
     aliased = set(known.named)
+    recorded_at = _after_digests(session, now)
     for entry in listing.entries:
-        _enter(entry, known, now)
+        _enter(entry, known, now, recorded_at)
     works = [work for work in _distinct(known.named.values()) if work.entries]
     new = [work for work in works if work.id is None]
     updated = [work for work in works if work.id is not None and work.changed]
@@ -99,6 +100,13 @@ def store(
     _insert_votes(session, works, votes_day or now.date())
     rejected = len(listing.rejected)
     return Tally(len(listing.entries) + rejected, len(new), len(updated), rejected)
+
+
+def _after_digests(session: Session, now: datetime) -> datetime:
+    """Later than every digest there is: what comes now was in none of them, also where the clock
+    stepped back since."""
+    newest = session.scalar(select(func.max(metadata.tables["digest"].c.created_at)))
+    return now if newest is None else max(now, newest + timedelta(milliseconds=1))
 
 
 def _names(entry: Entry) -> tuple[str, ...]:
@@ -129,7 +137,7 @@ def _known(session: Session, entries: Sequence[Entry]) -> _Known:
     return known
 
 
-def _enter(entry: Entry, known: _Known, now: datetime) -> None:
+def _enter(entry: Entry, known: _Known, now: datetime, recorded_at: datetime) -> None:
     """Merges the entry into the paper that it is of; a new one where none is known. Papers that
     the entry ties together become one."""
     same = _same(entry, known)
@@ -147,7 +155,7 @@ def _enter(entry: Entry, known: _Known, now: datetime) -> None:
             work.changed = True
             _mark(work)
     if entry.kind in NEWS and work.values["announced_day"] is None:
-        work.values |= {"announced_day": entry.day, "announced_at": now}
+        work.values |= {"announced_day": entry.day, "announced_at": recorded_at}
         work.changed = True
     work.entries.append(entry)
     for name in _names(entry):
