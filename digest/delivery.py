@@ -13,7 +13,7 @@ from digest import editions, hold, news, training
 from digest.candidates import latest_day
 from digest.keeping import digest_values, is_new, keep
 from digest.mail import outbox
-from digest.mail.compose import compose, papers_of
+from digest.mail.compose import compose, papers_of, trends
 from digest.mail.contents import Card
 from digest.mail.links import Bearer
 from digest.mail.message import wire_address
@@ -151,7 +151,7 @@ def preview(app: "App", email: str, day: date | None = None) -> Preview:
         told = news.untold(session, [reader.id or 0], now).get(reader.id or 0, [])
         digest = Digest(**digest_values(planned, now, news.notes(told)[0]))
         shown = editions.cards(session, papers_of(planned.picks))
-        trending = editions.trending(session, planned.day)
+        trending = trends(editions.trending(session, planned.day))
     cards = {paper: Card.from_json(card) for paper, card in shown.items()}
     picks = [
         Pick(digest_id=0, subscriber_id=reader.id or 0, position=position, **pick._asdict())

@@ -33,7 +33,7 @@ def compose(
     digest: Digest,
     picks: Sequence[Pick | Picked],
     cards: Mapping[int, Card],
-    trending: Sequence[Mapping[str, Any]],
+    trending: tuple[Trend, ...],
     settings: Settings,
     links: Links,
 ) -> DigestMail:
@@ -67,7 +67,7 @@ def compose(
         ),
         news=tuple(Note(**note) for note in digest.news),
         also=tuple(Note(**note) for note in digest.also),
-        trending=tuple(_trend(card) for card in trending),
+        trending=trending,
         why=f"You get this because {subscriber.email} is subscribed to {service(settings)}.",
         preferences_url=links.preferences(bearer),
         unsubscribe_url=links.unsubscribe(bearer),
@@ -82,14 +82,14 @@ class Editions:
 
     def __init__(self) -> None:
         self._cards: dict[date, dict[int, Card]] = {}
-        self._trending: dict[date, list[Any]] = {}
+        self._trending: dict[date, tuple[Trend, ...]] = {}
 
     def read(self, session: Session, day: date, papers: Iterable[int]) -> None:
         cards = self._cards.setdefault(day, {})
         if day not in self._trending:
             edition = session.get(Edition, day)
-            self._trending[day] = edition.trending if edition is not None else []
-        if missing := set(papers) - cards.keys():
+            self._trending[day] = trends(edition.trending if edition is not None else [])
+        if missing := {paper for paper in papers if paper not in cards}:
             found = select(col(EditionPaper.paper_id), col(EditionPaper.card)).where(
                 col(EditionPaper.day) == day, col(EditionPaper.paper_id).in_(missing)
             )
@@ -102,7 +102,7 @@ class Editions:
     def cards(self, day: date) -> Mapping[int, Card]:
         return self._cards[day]
 
-    def trending(self, day: date) -> Sequence[Mapping[str, Any]]:
+    def trending(self, day: date) -> tuple[Trend, ...]:
         return self._trending[day]
 
 
@@ -151,6 +151,11 @@ _PICKED = (
     .where(col(Pick.digest_id).in_(bindparam("digests", expanding=True)))
     .order_by(col(Pick.digest_id), col(Pick.position))
 )
+
+
+def trends(cards: Iterable[Mapping[str, Any]]) -> tuple[Trend, ...]:
+    """A day's trending list as its mails show it."""
+    return tuple(_trend(card) for card in cards)
 
 
 def service(settings: Settings) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, Literal
 
 from sqlalchemy import select
@@ -57,8 +58,11 @@ def read(
     readers = _rows(session, Subscriber, _READER, [m.subscriber_id for m in messages])
     digests = _rows(session, Digest, _DIGEST, [m.digest_id for m in messages if m.digest_id])
     picks = picks_of(session, list(digests))
+    papers: dict[date, set[int]] = {}
     for key, digest in digests.items():
-        editions.read(session, digest.day, papers_of(picks.get(key, ())))
+        papers.setdefault(digest.day, set()).update(papers_of(picks.get(key, ())))
+    for day, shown in papers.items():
+        editions.read(session, day, shown)
     hashes = {
         message.id: tokens.address_hashes((message.recipient or reader.email).casefold())
         for message in messages

@@ -159,13 +159,14 @@ def _folded(name: str, text: str) -> str:
 
 def _encoded_words(text: str) -> str:
     """The text as encoded words (RFC 2047), none cut within a character."""
-    words = [b""]
-    for character in text:
-        raw = character.encode()
-        if len(words[-1]) + len(raw) > _WORD_ROOM:
-            words.append(b"")
-        words[-1] += raw
-    return "\r\n ".join(f"=?utf-8?b?{b64encode(word).decode()}?=" for word in words)
+    raw, words = text.encode(), []
+    while raw:
+        end = min(_WORD_ROOM, len(raw))
+        while end < len(raw) and raw[end] & 0xC0 == 0x80:  # the next would begin within one
+            end -= 1
+        words.append(f"=?utf-8?b?{b64encode(raw[:end]).decode()}?=")
+        raw = raw[end:]
+    return "\r\n ".join(words)
 
 
 @lru_cache(maxsize=64)

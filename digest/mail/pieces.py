@@ -185,6 +185,8 @@ def sender(service: str, postal_address: str) -> str:
 def wrap(text: str, indent: str = "") -> str:
     """Lines of at most 72 characters; an address is never broken."""
     rest = " ".join(text.split())
+    if len(indent) + len(rest) <= WIDTH and len(rest) == len(text):
+        return indent + rest if rest else ""
     lead = indent + text[: len(text) - len(text.lstrip())]
     lines: list[str] = []
     while len(lead) + len(rest) > WIDTH:
