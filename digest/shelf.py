@@ -44,7 +44,7 @@ def digest_mail(app: "App", person: Subscriber, digest_id: int) -> DigestMail:
 def newest_digest(session: Session, subscriber_id: int) -> Digest | None:
     """The reader's digest of the latest day, of those that have papers: one whose mail was given
     up has none any more."""
-    full = select(Pick.digest_id).where(col(Pick.digest_id) == col(Digest.id)).exists()
+    full = select(col(Pick.digest_id)).where(col(Pick.digest_id) == col(Digest.id)).exists()
     theirs = select(Digest).where(col(Digest.subscriber_id) == subscriber_id, full)
     return session.scalars(theirs.order_by(col(Digest.day).desc()).limit(1)).first()
 
