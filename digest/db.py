@@ -17,6 +17,8 @@ from digest.errors import DatabaseError, SettingsError
 DRIVER = "pip install 'paper-digest[postgres]'"
 # A server lets go of the locks of a process that hangs in the middle of a transaction, in ms.
 PATIENCE = 300_000
+# The table that stands in a server's database from the restore's transaction until all is done.
+RESTORING = "digest_restore"
 
 
 class Db:
@@ -107,6 +109,22 @@ class Db:
                 return
             yield True
 
+    def held_elsewhere(self, name: str) -> bool | None:
+        """Whether a process holds the lock `name`; None where no file could tell. Leaves no file
+        behind, whose owner might not be the service's user."""
+        if self.file is None:
+            return None
+        try:
+            handle = self.file.with_name(f"{self.file.name}.{name}.lock").open("r")
+        except FileNotFoundError:
+            return False
+        with handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
+
     @contextmanager
     def turn(self, name: str) -> Iterator[bool]:
         """Holds `name` among all processes of a server's database; yields False where another has
@@ -180,10 +198,16 @@ def alone(session: Session, name: str) -> None:
         )
 
 
-def upgrade(db: Db, to: str = "head") -> None:
+def upgrade(db: Db, to: str = "head", *, restoring: bool = False) -> None:
     """Brings the schema up to this version's; processes that start together wait for the first.
-    Raises DatabaseError where it is newer."""
+    Raises DatabaseError where it is newer, and where a restore was cut short, but to the restore
+    itself."""
     try:
+        if not restoring and inspect(db.engine).has_table(RESTORING):
+            raise DatabaseError(
+                f"a restore into {db.url.render_as_string()} was cut short: nothing may run on it"
+                " until `digest db restore FILE` has been done once more"
+            )
         if to != "head" or not schema_is_current(db):
             _migrate(db, to)
     except DBAPIError as error:

@@ -14,6 +14,7 @@ from typing import Any
 import dns.flags
 import dns.message
 import dns.rcode
+import dns.rdatatype
 import dns.resolver
 import dns.rrset
 import pytest
@@ -29,7 +30,11 @@ from digest.models import Feed, OutboxMessage, Subscriber
 from digest.settings import Settings
 
 GOOD: dict[str, dict[str, Any]] = {
-    "web": {"secret": "s" * 40, "base_url": "https://digest.bookham-library.org"},
+    "web": {
+        "secret": "aBcDeFgHiJkLmNoPqRsTuVwXyZ0123456789",
+        "base_url": "https://digest.bookham-library.org",
+        "port": 0,
+    },
     "mail": {
         "sender": "Paper Digest <digest@bookham-library.org>",
         "postal_address": "1 Library Lane, Bookham",
@@ -48,11 +53,12 @@ def configured(app: App, changes: Mapping[str, Mapping[str, Any]] | None = None)
 
 
 class Names:
-    """A name server on loopback; `texts` are its TXT records, name by name. Silent, it hears all
-    and answers nothing."""
+    """A name server on loopback; `texts` are its TXT records and `hosts` its addresses, name by
+    name: of those of any other name it knows nothing. Silent, it hears all and answers nothing."""
 
     def __init__(self) -> None:
         self.texts: dict[str, list[str]] = {}
+        self.hosts: dict[str, list[str]] = {}
         self.silent = False
         self.asked: list[str] = []
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -79,6 +85,13 @@ class Names:
     def answer(self, question: dns.message.Message, name: str) -> dns.message.Message:
         answer = dns.message.make_response(question)
         answer.flags |= dns.flags.RA
+        kind = dns.rdatatype.to_text(question.question[0].rdtype)
+        if kind != "TXT":
+            if name not in self.hosts:
+                answer.set_rcode(dns.rcode.SERVFAIL)
+            for address in self.hosts.get(name, []) if kind == "A" else []:
+                answer.answer.append(dns.rrset.from_text(f"{name}.", 60, "IN", "A", address))
+            return answer
         for text in self.texts.get(name, []):
             pieces = " ".join(f'"{text[at : at + 200]}"' for at in range(0, len(text), 200))
             answer.answer.append(dns.rrset.from_text(f"{name}.", 60, "IN", "TXT", pieces))
@@ -110,6 +123,7 @@ def _serving() -> Iterator[None]:
 def names() -> Iterator[Names]:
     yield NAMES
     NAMES.silent = False
+    NAMES.hosts = {}
     NAMES.publish(GOOD_NAMES)
 
 
@@ -126,9 +140,9 @@ def found(app: App, name: str, state: str) -> Finding:
 
 
 @pytest.fixture
-def healthy(app: App, ada: Subscriber, clock: Any) -> App:
-    """Well configured, with a feed that was just read and a reader who is served."""
-    ingest.add_feed(app, "https://rss.arxiv.org/rss/cs.LG")
+def healthy(app: App, ada: Subscriber, clock: Any) -> Iterator[App]:
+    """Well configured and running, with a feed that was just read and a reader who is served."""
+    ingest.add_feed(app, "https://rss.arxiv.org/rss/cs.LG+cs.CV")
     now = clock()
     with app.db.write() as session:
         feed = session.get(Feed, 1)
@@ -136,7 +150,8 @@ def healthy(app: App, ada: Subscriber, clock: Any) -> App:
         feed.checked_at = feed.changed_at = now
         feed.next_fetch_at = now + timedelta(minutes=30)
         session.add(feed)
-    return configured(app)
+    with app.db.exclusive("scheduler"):
+        yield configured(app)
 
 
 def test_a_healthy_service_has_nothing_to_mend(healthy: App, mailbox: Mailbox) -> None:
@@ -444,5 +459,6 @@ def test_without_a_network_that_is_said_and_what_to_publish(
 
 def test_a_domain_of_this_machine_alone_is_not_asked_for(healthy: App, names: Names) -> None:
     names.asked.clear()
-    check(configured(healthy, {"mail": {"sender": "Digest <digest@localhost>"}}))
+    here = {"web": {"base_url": "http://localhost:8000"}}
+    check(configured(healthy, here | {"mail": {"sender": "Digest <digest@localhost>"}}))
     assert names.asked == []

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import dns.exception
 import dns.resolver
@@ -149,14 +149,24 @@ def _line(name: str, text: str) -> str:
     return f"{name}. IN TXT {pieces}"
 
 
+def addresses(name: str, ask: dns.resolver.Resolver | None) -> list[str]:
+    """The addresses of a host, IPv4 first. Raises Silent."""
+    ask = ask or resolver()
+    return [str(record) for kind in ("A", "AAAA") for record in _records(name, kind, ask)]
+
+
 def _texts(name: str, ask: dns.resolver.Resolver) -> list[str]:
+    records = _records(name, "TXT", ask)
+    return [b"".join(record.strings).decode("utf-8", "replace") for record in records]
+
+
+def _records(name: str, kind: str, ask: dns.resolver.Resolver) -> list[Any]:
     try:
-        answer = ask.resolve(name, "TXT", search=False)
+        return list(ask.resolve(name, kind, search=False))
     except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
         return []
     except (dns.exception.DNSException, OSError) as error:
         raise Silent from error
-    return [b"".join(record.strings).decode("utf-8", "replace") for record in answer]
 
 
 def _key_of(record: str) -> bytes | None:

@@ -1,0 +1,453 @@
+"""The commonest mistakes of setting up mail and feeds, each really made: the doctor names it, says
+how to mend it, and the page on the doctor lists it."""
+
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import AuthResult
+from conftest import Mailbox, free_port
+from feed_server import Answer, Source, serving
+from test_doctor import (
+    CURVE,
+    RSA_1024,
+    RSA_2048,
+    Names,
+    _serving,
+    check,
+    configured,
+    healthy,
+    names,
+    signing,
+)
+from test_smtp import TlsController, house
+from web_door import Door
+
+from digest import subscribers
+from digest.app import App
+from digest.changes import Changes
+from digest.doctor import Finding
+from digest.doctor import database as stored
+from digest.feeds import ingest
+from digest.web import create
+
+__all__ = ["_serving", "healthy", "house", "names"]  # fixtures
+pytestmark = pytest.mark.sqlite
+
+PAGE = (Path(__file__).parent.parent / "docs" / "doctor.md").read_text("utf-8")
+HOST = "digest.bookham-library.org"
+FEED = b"""<rss version="2.0"><channel><title>Journal</title><link>x</link>
+<description>x</description></channel></rss>"""
+
+
+def told(app: App, name: str, state: str, said: str, mend: str) -> Finding:
+    """The one finding of that name and state; what it says stands in the docs, too."""
+    (finding,) = [f for f in check(app) if f.name.startswith(name) and f.state == state]
+    assert said in finding.sentence
+    assert mend in finding.mend
+    assert said in PAGE, "docs/doctor.md lists what the doctor says"
+    return finding
+
+
+def none(app: App, name: str) -> None:
+    assert not [f for f in check(app) if f.name.startswith(name) and f.state != "ok"]
+
+
+# The mail server
+
+
+def smtp(app: App, **values: Any) -> App:
+    return configured(app, {"smtp": values})
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., int]]:
+    running: list[Controller] = []
+
+    def start(handler: Any = None, kind: type[Controller] = Controller, **options: Any) -> int:
+        handler = handler or Mailbox()
+        controller = kind(handler, hostname="127.0.0.1", port=free_port(), **options)
+        controller.start()
+        running.append(controller)
+        return int(controller.port)
+
+    yield start
+    for controller in running:
+        controller.stop()
+
+
+def test_a_mistyped_mail_server(healthy: App) -> None:
+    app = smtp(healthy, host="mial.bookham-library.invalid")
+    told(app, "smtp", "fail", "cannot be used just now", "Look for a typo in smtp.host")
+
+
+def test_a_port_on_which_nothing_listens(healthy: App) -> None:
+    told(smtp(healthy, port=free_port()), "smtp", "fail", "cannot be used", "Nothing listens there")
+
+
+def test_tls_asked_of_a_port_that_does_not_begin_with_it(healthy: App) -> None:
+    app = smtp(healthy, security="tls")
+    told(app, "smtp", "fail", "No TLS with", "does not begin with TLS: 587 goes with")
+
+
+def test_starttls_asked_of_a_port_that_offers_none(healthy: App) -> None:
+    app = smtp(healthy, security="starttls")
+    told(app, "smtp", "fail", "refused us", "offers no STARTTLS: 587 goes with")
+
+
+def test_a_port_that_waits_for_tls_and_is_asked_without(
+    healthy: App, serve: Callable[..., int], house: Any
+) -> None:
+    port = serve(kind=TlsController, ssl_context=house[1])
+    app = smtp(healthy, port=port, security="none", timeout=0.3)
+    told(app, "smtp", "fail", "cannot be used", "25 with starttls or none")
+
+
+def test_a_certificate_that_nobody_vouches_for(
+    healthy: App, serve: Callable[..., int], house: Any
+) -> None:
+    port = serve(kind=TlsController, ssl_context=house[1])
+    told(smtp(healthy, port=port, security="tls"), "smtp", "fail", "cannot be trusted", "ca_file")
+    none(smtp(healthy, port=port, security="tls", ca_file=house[0]), "smtp")
+
+
+def test_a_wrong_password(healthy: App, serve: Callable[..., int]) -> None:
+    def knows(_server: Any, _session: Any, _envelope: Any, _way: str, data: Any) -> AuthResult:
+        return AuthResult(success=data.password == b"right", handled=False)
+
+    port = serve(authenticator=knows, auth_require_tls=False)
+    wrong = smtp(healthy, port=port, username="digest", password="wrong")
+    told(wrong, "smtp", "fail", "refused the login", "a password for programs")
+    none(smtp(healthy, port=port, username="digest", password="right"), "smtp")
+
+
+def test_a_login_where_none_is_taken(healthy: App) -> None:
+    app = smtp(healthy, username="digest", password="x")
+    told(app, "smtp", "fail", "refused us", "That port takes no login")
+
+
+def test_a_sender_that_the_server_does_not_let_in(healthy: App, serve: Callable[..., int]) -> None:
+    class Strict(Mailbox):
+        async def handle_RCPT(self, *args: Any) -> str:
+            return "550 5.7.1 relaying denied"
+
+    app = smtp(healthy, port=serve(Strict()))
+    told(app, "smtp sender", "warn", "would not take a mail", "mail.sender is an address")
+
+
+def test_looking_at_the_server_sends_nothing(healthy: App, mailbox: Mailbox) -> None:
+    check(healthy)
+    assert mailbox.messages == []
+
+
+# The sender and DNS
+
+
+@pytest.mark.parametrize(
+    ("sender", "state", "said"),
+    [
+        ("digest@localhost", "warn", "is refused by most servers outside"),
+        ("digest@example.org", "fail", "is nobody's domain"),
+    ],
+)
+def test_a_sender_of_no_domain_of_ones_own(
+    healthy: App, sender: str, state: str, said: str
+) -> None:
+    told(configured(healthy, {"mail": {"sender": sender}}), "mail.sender", state, said, "Set mail.")
+
+
+def test_no_postal_address(healthy: App) -> None:
+    app = configured(healthy, {"mail": {"postal_address": ""}})
+    told(app, "mail.postal_address", "warn", "no postal address", "Set mail.postal_address")
+
+
+DOMAIN, SIGNED = "bookham-library.org", "s1._domainkey.bookham-library.org"
+
+
+@pytest.mark.parametrize(
+    ("at", "texts", "finding", "state", "said", "mend"),
+    [
+        (DOMAIN, [], "spf", "fail", "has no SPF record", "v=spf1 mx"),
+        (
+            DOMAIN,
+            ["v=spf1 mx ~all", "v=spf1 ~all"],
+            "spf",
+            "fail",
+            "counts as an error",
+            "Keep one of them",
+        ),
+        (DOMAIN, ["v=spf1 +all"], "spf", "warn", "lets everybody send", "End it in ~all"),
+        (SIGNED, [], "dkim record", "fail", "There is no DKIM key at", "v=DKIM1; k=rsa; p="),
+        (SIGNED, ["v=DKIM1; p=AAAA"], "dkim record", "fail", "stands another key", "v=DKIM1; k="),
+        (f"_dmarc.{DOMAIN}", [], "dmarc", "warn", "has no DMARC record", "v=DMARC1; p=none"),
+        (f"_dmarc.{DOMAIN}", ["v=DMARC1"], "dmarc", "warn", "names no policy", "v=DMARC1; p=none"),
+    ],
+)
+def test_a_record_that_is_missing_or_wrong(
+    healthy: App,
+    names: Names,
+    tmp_path: Path,
+    at: str,
+    texts: list[str],
+    finding: str,
+    state: str,
+    said: str,
+    mend: str,
+) -> None:
+    app, key = signing(healthy, tmp_path)
+    names.texts[SIGNED] = [f"v=DKIM1; p={key}"]
+    none(app, "spf")
+    names.texts[at] = texts
+    told(app, finding, state, said, mend)
+
+
+def test_a_signature_for_another_domain(healthy: App, names: Names, tmp_path: Path) -> None:
+    app, key = signing(healthy, tmp_path, "dorking.org")
+    names.texts["s1._domainkey.dorking.org"] = [f"v=DKIM1; p={key}"]
+    told(app, "dkim domain", "warn", "DMARC counts no such signature", "Set mail.dkim_domain to")
+
+
+@pytest.mark.parametrize(
+    ("content", "mode", "state", "said"),
+    [
+        (RSA_1024, 0o600, "warn", "bits, fewer than 2048"),
+        (CURVE, 0o600, "fail", "is no RSA key"),
+        (b"lost", 0o600, "fail", "holds no private key"),
+        (None, 0, "fail", "cannot be read"),
+        (RSA_2048, 0o644, "warn", "Others may read"),
+    ],
+)
+def test_a_key_that_does_not_do(
+    healthy: App, tmp_path: Path, content: bytes | None, mode: int, state: str, said: str
+) -> None:
+    file = tmp_path / "dkim.pem"
+    if content is not None:
+        file.write_bytes(content)
+        file.chmod(mode)
+    values = {"dkim_domain": DOMAIN, "dkim_selector": "s1", "dkim_key_file": file}
+    app = configured(healthy, {"mail": values})
+    told(app, "dkim", state, said, f"chmod 600 {file}" if mode == 0o644 else "openssl genrsa")
+
+
+@pytest.mark.parametrize("place", ["empty", "absent", "imap"])
+def test_a_mailbox_of_bounces_that_cannot_be_read(healthy: App, tmp_path: Path, place: str) -> None:
+    wrong: dict[str, Any] = {"maildir": tmp_path / place}
+    if place == "imap":
+        wrong = {"imap_host": "127.0.0.1", "imap_port": free_port(), "imap_security": "none"}
+    (tmp_path / "empty").mkdir()
+    app = configured(healthy, {"bounces": wrong})
+    said = "cannot be read" if place == "imap" else "is no Maildir"
+    told(app, "bounces mailbox", "fail", said, "bounces.imap_host")
+    for folder in ("cur", "new", "tmp"):
+        (tmp_path / "empty" / folder).mkdir()
+    none(configured(healthy, {"bounces": {"maildir": tmp_path / "empty"}}), "bounces mailbox")
+
+
+# The pages
+
+
+def web(app: App, **values: Any) -> App:
+    return configured(app, {"web": values})
+
+
+def test_links_to_this_machine(healthy: App) -> None:
+    app = web(healthy, base_url="http://localhost:8000")
+    told(app, "web.base_url", "fail", "which no reader can open", "the public address")
+
+
+def test_links_without_encryption(healthy: App) -> None:
+    app = web(healthy, base_url="http://digest.bookham-library.test")
+    told(app, "web.base_url", "warn", "is not encrypted", "reverse proxy with a certificate")
+
+
+@pytest.fixture
+def other() -> Iterator[tuple[int, list[int]]]:
+    """Another program's server on loopback: its port, and the status that it answers with."""
+    status = [404]
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status[0])
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    yield server.server_port, status
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("status", "said"), [(404, "answered with 404"), (502, "answered with 502"), (301, "redirect")]
+)
+def test_an_address_that_leads_elsewhere(
+    healthy: App, names: Names, other: tuple[int, list[int]], status: int, said: str
+) -> None:
+    names.hosts[HOST] = ["127.0.0.1"]
+    other[1][0] = status
+    app = web(healthy, base_url=f"http://{HOST}:{other[0]}/papers")
+    finding = told(app, "pages", "warn", "does not lead to these pages", "passes everything on")
+    assert said in finding.sentence
+    assert "/papers/healthz" in finding.sentence
+
+
+def test_an_address_without_a_machine_or_with_nobody_there(healthy: App, names: Names) -> None:
+    names.hosts[HOST] = []
+    app = web(healthy, base_url=f"http://{HOST}:{free_port()}")
+    assert "has no address" in told(app, "pages", "warn", "lead to these", "points to").sentence
+    names.hosts[HOST] = ["127.0.0.1"]
+    assert "nobody answers" in told(app, "pages", "warn", "lead to these", "running").sentence
+
+
+def test_an_address_without_a_valid_certificate(
+    healthy: App, names: Names, serve: Callable[..., int], house: Any
+) -> None:
+    names.hosts[HOST] = ["127.0.0.1"]
+    port = serve(kind=TlsController, ssl_context=house[1])
+    app = web(healthy, base_url=f"https://{HOST}:{port}")
+    assert "certificate" in told(app, "pages", "warn", "lead to these", "proxy").sentence
+
+
+def test_an_address_that_leads_here_is_right(healthy: App, names: Names, door: Door) -> None:
+    names.hosts[HOST] = ["127.0.0.1"]
+    door.pages = create(healthy)
+    app = web(healthy, base_url=door.address.replace("127.0.0.1", HOST))
+    none(app, "pages")
+
+
+def test_a_secret_that_can_be_guessed(healthy: App) -> None:
+    app = web(healthy, secret="changeme" * 4)
+    told(app, "secret", "fail", "different letters, so it can be guessed", "token_urlsafe(32)")
+
+
+def test_a_proxy_that_is_not_believed(healthy: App) -> None:
+    app = web(healthy, host="0.0.0.0")
+    told(app, "web.trusted_proxies", "warn", "is believed when", "web.trusted_proxies")
+    none(web(healthy, host="0.0.0.0", trusted_proxies=("172.16.0.0/12",)), "web.trusted_proxies")
+
+
+def test_a_port_that_another_program_has(
+    healthy: App, other: tuple[int, list[int]], door: Door
+) -> None:
+    told(web(healthy, port=other[0]), "web.port", "fail", "Another program has port", "End it, or")
+    told(
+        web(healthy, port=free_port()), "web.port", "warn", "nobody serves the pages", "digest web"
+    )
+    door.pages = create(healthy)
+    none(web(healthy, port=int(door.address.rpartition(":")[2])), "web.port")
+
+
+# Feeds
+
+
+@pytest.fixture
+def source() -> Iterator[Source]:
+    with serving() as plan:
+        yield plan
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (Answer(200, b"<!doctype html><html><p>Our journal</p></html>"), "web page"),
+        (Answer(404), "404"),
+        (Answer(403), "403"),
+    ],
+)
+def test_an_address_that_is_no_feed(
+    healthy: App, source: Source, answer: Answer, words: str
+) -> None:
+    source.answers["/journal"] = answer
+    ingest.add_feed(healthy, f"{source.url}/journal", "generic")
+    ingest.ingest_due(healthy)
+    finding = told(healthy, "feed 2", "fail", "could never be read", "not a page about it")
+    assert words in finding.sentence
+
+
+def test_a_feed_that_moves_is_followed(healthy: App, source: Source) -> None:
+    source.answers["/old"] = Answer(301, headers={"Location": "/new"})
+    source.answers["/new"] = Answer(200, FEED)
+    ingest.add_feed(healthy, f"{source.url}/old", "generic")
+    ingest.ingest_due(healthy)
+    none(healthy, "feed 2")
+    assert ingest.list_feeds(healthy)[1].url == f"{source.url}/new"
+
+
+def test_a_feed_that_is_empty(healthy: App, source: Source, clock: Any) -> None:
+    source.answers["/journal"] = Answer(200, FEED)
+    ingest.remove_feed(healthy, 1)
+    ingest.add_feed(healthy, f"{source.url}/journal", "generic")
+    for _ in range(5):
+        ingest.ingest_due(healthy)
+        clock.forward(hours=20)
+    ingest.ingest_due(healthy)
+    told(healthy, "feed 1", "warn", "has brought no paper since it was added", "lists anything")
+
+
+def test_a_category_that_arxiv_does_not_have(healthy: App) -> None:
+    ingest.add_feed(healthy, "https://rss.arxiv.org/rss/cs.LGG+cs.CL")
+    finding = told(healthy, "categories", "fail", "arXiv has no category", "category_taxonomy")
+    assert "cs.lgg," in finding.sentence
+
+
+def test_a_category_that_readers_chose_and_no_feed_brings(healthy: App) -> None:
+    wishes = Changes(categories=[("cs.RO", 1.0), ("cs.CV", 1.0), ("mine", 1.0)])
+    subscribers.add(healthy, "bo@reader.test", wishes)
+    finding = told(healthy, "categories", "warn", "No feed brings categories", "rss/cs.RO`")
+    assert "cs.RO (1)" in finding.sentence
+    ingest.add_feed(healthy, "https://rss.arxiv.org/rss/cs")
+    none(healthy, "categories")
+
+
+def test_no_feed_and_nobody_who_reads(app: App) -> None:
+    told(configured(app), "feeds", "warn", "There is no feed", "digest feeds add URL")
+    told(configured(app), "subscribers", "warn", "Nobody is subscribed", "digest subscribers add")
+
+
+# The service
+
+
+def test_a_service_that_does_not_run(app: App) -> None:
+    bare = configured(app)
+    told(bare, "service", "warn", "Nothing fetches feeds", "Start `digest run`")
+    assert not list(Path(str(app.db.file)).parent.glob("*.lock"))
+    with app.db.exclusive("scheduler"):
+        none(bare, "service")
+    told(bare, "service", "warn", "Nothing fetches feeds", "Start `digest run`")
+
+
+def test_confirmations_that_nobody_gets(app: App) -> None:
+    subscribers.subscribe(app, "bo@reader.test", Changes())
+    told(configured(app), "confirmations", "warn", "nobody has confirmed it", "digest send-test")
+
+
+def test_a_disk_that_is_nearly_full(healthy: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stored, "LITTLE_SPACE", 10**18)
+    told(healthy, "disk", "warn", "GB are free", "Make room")
+
+
+def test_a_clock_that_was_wrong(healthy: App, clock: Any) -> None:
+    clock.forward(days=-3)
+    told(healthy, "clock", "warn", "but something was done at", "NTP")
+
+
+def test_a_secret_file_that_others_may_read(healthy: App) -> None:
+    file = Path(str(healthy.db.file)).with_name("secret")
+    file.write_text("x" * 40)
+    file.chmod(0o644)
+    told(web(healthy, secret=""), "secret", "warn", "Others may read", f"chmod 600 {file}")
+
+
+def test_the_docs_list_more_than_the_twenty_commonest() -> None:
+    rows = [row for row in PAGE.splitlines() if row.startswith("| ") and "mistake |" not in row]
+    assert len(rows) > 40
