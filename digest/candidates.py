@@ -1,9 +1,9 @@
 """What a digest may draw on: the papers of its days, less what the reader has had."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -12,6 +12,7 @@ from sqlmodel import Session, col, select
 
 from digest import hold, schedule, training
 from digest.db import Db
+from digest.feedback import cast_on
 from digest.models import Digest, Paper, Pick
 
 if TYPE_CHECKING:
@@ -38,6 +39,25 @@ class Window:
     sentences: "SentenceRows"
     days: "np.ndarray"
     recorded: "np.ndarray"
+
+    @cached_property
+    def newest(self) -> "Window":
+        """The papers of the newest day, which come first, without the others."""
+        return self._first(int((self.days == self.days[:1]).sum()))
+
+    def _first(self, count: int) -> "Window":
+        from digest.ranking.features import PaperRows  # noqa: PLC0415 (slow import)
+
+        if count == len(self.papers):
+            return self
+        return replace(
+            self,
+            papers=self.papers[:count],
+            rows=PaperRows(self.rows.ids[:count], self.rows.matrix[:count]),
+            credit=self.credit.first(count),
+            days=self.days[:count],
+            recorded=self.recorded[:count],
+        )
 
 
 def latest_day(session: Session, now: datetime) -> date | None:
@@ -106,7 +126,7 @@ def closed_rows(
     by an earlier digest, sent before, or voted on; or where `again`, the day's digest is there."""
     ids = [subscriber.id or 0 for subscriber in readers.subscribers]
     last = _last_digests(session, ids, window.day)
-    closed = _voted(readers, window)
+    closed = _voted(session, ids, window)
     for at, subscriber in enumerate(ids):
         if subscriber in last:
             closed[at] |= _covered(window, *last[subscriber])
@@ -117,26 +137,23 @@ def closed_rows(
     return closed
 
 
-def old_rows(readers: "Readers", window: Window) -> "np.ndarray":
+def old_rows(session: Session, readers: "Readers", window: Window) -> "np.ndarray":
     """The same for a first digest, which leaves out what was voted on and, but for a weekly one,
     the days before."""
-    closed = _voted(readers, window)
+    closed = _voted(session, [person.id or 0 for person in readers.subscribers], window)
     for at, person in enumerate(readers.subscribers):
         if person.frequency != "weekly":
             closed[at] |= window.days < window.day.toordinal()
     return closed
 
 
-def _voted(readers: "Readers", window: Window) -> "np.ndarray":
+def _voted(session: Session, ids: Sequence[int], window: Window) -> "np.ndarray":
     import numpy as np  # noqa: PLC0415 (slow import)
 
-    row_of, closed = (
-        window.rows.row_of,
-        np.zeros((len(readers.subscribers), len(window.days)), bool),
-    )
-    for at, person in enumerate(readers.subscribers):
-        voted = (str(paper) for paper, vote in readers.votes[person.id or 0] if vote)
-        closed[at, [row_of[name] for name in voted if name in row_of]] = True
+    row_of, closed = window.rows.row_of, np.zeros((len(ids), len(window.days)), bool)
+    at = {subscriber: row for row, subscriber in enumerate(ids)}
+    for subscriber, paper in cast_on(session, ids, [int(paper) for paper in row_of]):
+        closed[at[subscriber], row_of[str(paper)]] = True
     return closed
 
 

@@ -1,30 +1,24 @@
 """Votes: recording them, taking them back, and reading them in bulk for training."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, bindparam, insert, update
+from sqlalchemy import Connection, bindparam
 from sqlalchemy import select as sql_select
 from sqlmodel import Session, col, func, select
 
 from digest.errors import InputError, NotFound
 from digest.models import Feedback, Paper, PaperAlias, Pick, Subscriber
 from digest.papers import parse_paper_id
+from digest.prepared import Prepared
 
 VOTES = {"up": 1, "down": -1, "none": 0}
 WORDS = {value: word for word, value in VOTES.items()}
 
 _BUNDLE = 500
-_VOTE = Feedback.__table__  # type: ignore[attr-defined]
-_READER = Subscriber.__table__  # type: ignore[attr-defined]
-_REVISED = (
-    update(_READER)
-    .where(_READER.c.id == bindparam("reader"))
-    .values(revision=_READER.c.revision + 1)
-)
-_BALLOTS = (
+_BALLOTS = Prepared(
     sql_select(
         col(Pick.position),
         col(Paper.key),
@@ -123,28 +117,6 @@ def note(
     return True
 
 
-def put(
-    connection: Connection,
-    subscriber_id: int,
-    paper_id: int,
-    vote: int,
-    now: datetime,
-    *,
-    source: str,
-    held: bool,
-) -> None:
-    """What `note` writes, for who has read already whether a vote is `held` (and another one) and
-    has locked the reader's row: the way of the votes that come by mail, many at once."""
-    values = {"vote": vote, "source": source, "voted_at": now}
-    mine = {"subscriber_id": subscriber_id, "paper_id": paper_id}
-    if held:
-        which = [_VOTE.c[name] == value for name, value in mine.items()]
-        connection.execute(update(_VOTE).where(*which), values)
-    else:
-        connection.execute(insert(_VOTE), mine | values)
-    connection.execute(_REVISED, {"reader": subscriber_id})
-
-
 def check(vote: str) -> None:
     """Raises InputError for what is no vote."""
     if vote not in VOTES:
@@ -182,19 +154,13 @@ def count_votes(session: Session, subscriber_id: int) -> dict[str, int]:
     return {"up": 0, "down": 0} | {WORDS[vote]: count for vote, count in rows}
 
 
-def ballots(session: Session, subscriber_id: int, digest_id: int) -> list[Ballot]:
+def ballots(connection: Connection, subscriber_id: int, digest_id: int) -> list[Ballot]:
     """The picks of a reader's digest, in their order. Raises NotFound where the digest is not
     the reader's, or is gone."""
-    rows = session.connection().execute(_BALLOTS, {"digest": digest_id, "reader": subscriber_id})
-    ballots = [
-        Ballot(
-            row.position, Named(row.key, row.title, row.authors, row.categories), WORDS[row.said]
-        )
-        for row in rows
-    ]
-    if not ballots:
+    rows = _BALLOTS.rows(connection, {"digest": digest_id, "reader": subscriber_id})
+    if not rows:
         raise NotFound("there is no such digest")
-    return ballots
+    return [Ballot(position, Named(*paper), WORDS[said]) for position, *paper, said in rows]
 
 
 def training_set(
@@ -214,6 +180,38 @@ def training_set(
         for subscriber_id, paper_id, vote in rows:
             pairs[subscriber_id].append((paper_id, vote))
     return dict(pairs)
+
+
+def vote_counts(session: Session, subscriber_ids: Iterable[int]) -> dict[int, int]:
+    """How many votes each subscriber who voted has standing: those taken back are not counted."""
+    wanted = sorted(subscriber_ids)
+    table = Feedback.__table__.c  # type: ignore[attr-defined]
+    query = select(table.subscriber_id, func.count()).group_by(table.subscriber_id)
+    found: dict[int, int] = {}
+    for start in range(0, len(wanted), _BUNDLE):
+        some = (table.subscriber_id.in_(wanted[start : start + _BUNDLE]), table.vote != 0)
+        found.update(session.connection().execute(query.where(*some)).all())
+    return found
+
+
+def cast_on(
+    session: Session, subscriber_ids: Iterable[int], papers: Collection[int]
+) -> list[tuple[int, int]]:
+    """Which of the subscribers voted on which of the papers: (subscriber id, paper id)."""
+    if not papers:
+        return []
+    wanted, among = sorted(subscriber_ids), set(papers)
+    table = Feedback.__table__.c  # type: ignore[attr-defined]
+    near = (table.paper_id.between(min(among), max(among)), table.vote != 0)
+    query = select(table.subscriber_id, table.paper_id).where(*near)
+    return [
+        (subscriber, paper)
+        for start in range(0, len(wanted), _BUNDLE)
+        for subscriber, paper in session.connection().execute(
+            query.where(table.subscriber_id.in_(wanted[start : start + _BUNDLE]))
+        )
+        if paper in among
+    ]
 
 
 def find_paper(session: Session, text: str) -> Paper:

@@ -1,6 +1,6 @@
 """Which of the day's papers a subscriber gets: scores, picks and their reasons."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from math import exp, log
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from digest.app import App
+    from digest.ranking.features import FeatureSpace
     from digest.ranking.reasons import Insight, Reason
     from digest.ranking.selection import Choice
     from digest.settings import Ranking, Settings
@@ -74,18 +75,20 @@ class RankedPaper:
 
 @dataclass(frozen=True)
 class _Table:
-    """A block of readers before a window of papers. `scores` is readers × papers, and so is
-    `closed`: which papers a reader's digest may not hold. `challenger` is compared with
-    `ranking`."""
+    """A block of readers before a window of papers. `closed` (readers × papers) says which papers a
+    reader's digest may not hold. `challenger` is compared with `ranking`."""
 
     window: Window
     readers: "Readers"
-    scores: "np.ndarray"
     closed: "np.ndarray"
     insight: "Insight"
-    titles: dict[str, str]
     ranking: "Ranking"
     challenger: "Ranking | None"
+
+    @property
+    def scores(self) -> "np.ndarray":
+        """Readers × papers."""
+        return self.insight.scored.total
 
 
 def rank(app: "App", email: str, day: date | None = None, limit: int = 20) -> list[RankedPaper]:
@@ -94,21 +97,23 @@ def rank(app: "App", email: str, day: date | None = None, limit: int = 20) -> li
 
     training.refit_if_due(app)
     subscriber, day = _reader(app, email, day)
-    table = _table(app, [subscriber], day, again=False)
+    (table,) = _tables(app, [subscriber], day, again=False)
     scores = table.scores[0]
     rows = sorted((~table.closed[0]).nonzero()[0].tolist(), key=lambda row: (-scores[row], row))
     rows = rows[:limit]
+    found = reasons(table.insight, 0, rows)
+    titles = _titles(app, [found])
     return [
         RankedPaper(
             table.window.papers[row].key,
             table.window.papers[row].title,
             round(_chance(float(scores[row])), 4),
             [
-                f"{reason.kind} “{table.titles.get(reason.label, reason.label)}” {reason.share:.0%}"
-                for reason in found
+                f"{reason.kind} “{titles.get(reason.label, reason.label)}” {reason.share:.0%}"
+                for reason in each
             ],
         )
-        for row, found in zip(rows, reasons(table.insight, 0, rows), strict=True)
+        for row, each in zip(rows, found, strict=True)
     ]
 
 
@@ -129,7 +134,7 @@ def trial(app: "App", reader: Subscriber, without: Collection[int] = ()) -> Tria
     table = _latest(app, reader)
     row_of = table.window.rows.row_of
     table.closed[0, [row_of[name] for name in map(str, without) if name in row_of]] = True
-    planned = _plan(table, 0, _drafted(table, 0))
+    (planned,) = _planned(app, table)
     papers = {paper.id: paper for paper in table.window.papers}
     picks = tuple((papers[pick.paper_id], pick.reason) for pick in planned.picks)
     return Trial(table.window.day, planned.candidates, picks)
@@ -152,15 +157,14 @@ def _latest(app: "App", reader: Subscriber) -> _Table:
         day = latest_day(session, app.now())
     if day is None:
         raise NotFound("no paper was announced in the last week")
-    return _table(app, [reader], day, again=False, trial=True)
+    return _tables(app, [reader], day, again=False, trial=True)[0]
 
 
 def plans(app: "App", subscribers: Sequence[Subscriber], day: date, *, again: bool) -> list[Plan]:
     """A block's digests of the day. With `again`, who has that day's digest gets no picks."""
-    table = _table(app, subscribers, day, again=again)
-    drafted = [_drafted(table, at) for at in range(len(subscribers))]
-    table.window.sentences.make(choice.row for each in drafted for choice, _ in each)
-    return [_plan(table, at, each) for at, each in enumerate(drafted)]
+    tables = _tables(app, subscribers, day, again=again)
+    made = {each.subscriber.id: each for table in tables for each in _planned(app, table)}
+    return [made[person.id] for person in subscribers]
 
 
 def _reader(app: "App", email: str, day: date | None) -> tuple[Subscriber, date]:
@@ -172,7 +176,37 @@ def _reader(app: "App", email: str, day: date | None) -> tuple[Subscriber, date]
     return subscriber, day
 
 
-def _plan(table: _Table, at: int, drafted: "list[tuple[Choice, str | None]]") -> Plan:
+def _planned(app: "App", table: _Table) -> list[Plan]:
+    """The digests of the table's readers, in their order."""
+    drafted = [_drafted(table, at) for at in range(len(table.readers.subscribers))]
+    table.window.sentences.make(choice.row for each in drafted for choice, _ in each)
+    found = [_reasons(table, at, [choice for choice, _ in each]) for at, each in enumerate(drafted)]
+    titles = _titles(app, found)
+    return [
+        _plan(table, at, each, _picks(table, at, each, found[at], titles))
+        for at, each in enumerate(drafted)
+    ]
+
+
+def _titles(app: "App", found: "Iterable[Sequence[tuple[Reason, ...]]]") -> dict[str, str]:
+    """The titles of the liked papers among the reasons, by id."""
+    liked = {
+        reason.label
+        for of_reader in found
+        for of_paper in of_reader
+        for reason in of_paper
+        if reason.kind == "liked"
+    }
+    with app.db.read() as session:
+        return titles_by_id(session, map(int, liked))
+
+
+def _plan(
+    table: _Table,
+    at: int,
+    drafted: "list[tuple[Choice, str | None]]",
+    picks: tuple[Picked, ...],
+) -> Plan:
     from digest.ranking.selection import left_over  # noqa: PLC0415 (slow import)
 
     window, subscriber = table.window, table.readers.subscribers[at]
@@ -190,7 +224,7 @@ def _plan(table: _Table, at: int, drafted: "list[tuple[Choice, str | None]]") ->
         window.day,
         date.fromordinal(since),
         len(fresh),
-        _picks(table, at, drafted),
+        picks,
         tuple(window.papers[row] for row in further[:ALSO]),
     )
 
@@ -244,13 +278,17 @@ def _seed(table: _Table, at: int) -> str:
 
 
 def _picks(
-    table: _Table, at: int, drafted: "Sequence[tuple[Choice, str | None]]"
+    table: _Table,
+    at: int,
+    drafted: "Sequence[tuple[Choice, str | None]]",
+    found: "Sequence[tuple[Reason, ...]]",
+    titles: Mapping[str, str],
 ) -> tuple[Picked, ...]:
     from digest.ranking.reasons import key_sentences  # noqa: PLC0415 (slow import)
 
     papers, rows = table.window.papers, [choice.row for choice, _ in drafted]
-    found = _reasons(table, at, [choice for choice, _ in drafted])
     marked = key_sentences(table.insight, at, table.window.sentences, rows)
+    said = _said(table, at, [choice for choice, _ in drafted], found, titles)
     return tuple(
         Picked(
             paper_id=papers[choice.row].id or 0,
@@ -258,21 +296,36 @@ def _picks(
             exploring=choice.exploring,
             sentence=at_sentence,
             similar=[papers[row].id or 0 for row in choice.similar] or None,
-            reason=EXPLORING if choice.exploring else _said(table, at, choice.row, reasons),
+            reason=reason,
             topic=None if choice.exploring else _topic(reasons),
             team=team,
         )
-        for (choice, team), reasons, at_sentence in zip(drafted, found, marked, strict=True)
+        for (choice, team), reasons, at_sentence, reason in zip(
+            drafted, found, marked, said, strict=True
+        )
     )
 
 
-def _said(table: _Table, at: int, row: int, found: "tuple[Reason, ...]") -> str:
-    """The reasons as a sentence; by the words that spoke for it where nothing else tells more."""
+def _said(
+    table: _Table,
+    at: int,
+    choices: "Sequence[Choice]",
+    found: "Sequence[tuple[Reason, ...]]",
+    titles: Mapping[str, str],
+) -> list[str]:
+    """The reasons as sentences; by the words that spoke for it where nothing else tells more."""
     from digest.ranking.reasons import sentence, terms  # noqa: PLC0415 (slow import)
 
-    if any(reason.kind != "category" for reason in found):
-        return sentence(found, table.titles)
-    return sentence((*found, *terms(table.insight, at, row)), table.titles)
+    bare = [
+        choice.row
+        for choice, reasons in zip(choices, found, strict=True)
+        if not choice.exploring and all(reason.kind == "category" for reason in reasons)
+    ]
+    words = dict(zip(bare, terms(table.insight, at, bare), strict=True)) if bare else {}
+    return [
+        EXPLORING if choice.exploring else sentence((*reasons, *words.get(choice.row, ())), titles)
+        for choice, reasons in zip(choices, found, strict=True)
+    ]
 
 
 def _reasons(table: _Table, at: int, choices: "Sequence[Choice]") -> "list[tuple[Reason, ...]]":
@@ -291,32 +344,45 @@ def _topic(found: "Sequence[Reason]") -> str | None:
     return next((reason.label for reason in found if reason.kind == "topic"), None)
 
 
-def _table(
+def _tables(
     app: "App",
     subscribers: Sequence[Subscriber],
     day: date,
     *,
     again: bool,
     trial: bool = False,
-) -> _Table:
-    from digest.ranking.ranker import score  # noqa: PLC0415 (slow import)
-    from digest.ranking.reasons import insight  # noqa: PLC0415 (slow import)
+) -> list[_Table]:
+    """The readers before the papers. Whoever reads daily has only the newest day's left, and is
+    not scored for those of the week."""
+    import numpy as np  # noqa: PLC0415 (slow import)
 
     space = training.feature_space(app)
     window = open_window(app, space, day)
     readers = training.ready(app, space, subscribers, keep=not trial)
     with app.db.read() as session:
-        titles = titles_by_id(session, map(int, readers.known.ids))
         if trial:
-            closed = old_rows(readers, window)
+            closed = old_rows(session, readers, window)
         else:
             closed = closed_rows(session, readers, window, again=again)
-    scores = score(space, readers.rankers, readers.profile_rows, readers.known, window.rows)
-    ranking = app.settings.ranking
+    daily = np.asarray(closed[:, len(window.newest.papers) :].all(axis=1))
+    return [
+        _table(app, space, some, readers.some(which), closed[which, : len(some.papers)])
+        for some, which in (
+            (window.newest, np.flatnonzero(daily)),
+            (window, np.flatnonzero(~daily)),
+        )
+        if len(which)
+    ]
+
+
+def _table(
+    app: "App", space: "FeatureSpace", window: Window, readers: "Readers", closed: "np.ndarray"
+) -> _Table:
+    from digest.ranking.reasons import insight  # noqa: PLC0415 (slow import)
+
     return _Table(
         window,
         readers,
-        scores,
         closed,
         insight(
             space,
@@ -326,8 +392,7 @@ def _table(
             readers.known,
             window.rows,
         ),
-        titles,
-        ranking,
+        app.settings.ranking,
         challenger(app.settings),
     )
 

@@ -14,7 +14,7 @@ from sqlmodel import Session, col, select
 
 from digest.db import Db, alone, upsert
 from digest.editions import papers_by_id
-from digest.feedback import training_set
+from digest.feedback import training_set, vote_counts
 from digest.models import Paper, StoredRanker, StoredSpace, Subscriber
 from digest.ranking.profile import Profile, Topic
 
@@ -39,7 +39,18 @@ class Readers:
     rankers: "tuple[Ranker, ...]"
     profile_rows: Any
     known: "PaperRows"
-    votes: dict[int, list[tuple[int, int]]]
+
+    def some(self, rows: Any) -> "Readers":
+        """Some of them, by their places."""
+        if len(rows) == len(self.subscribers):
+            return self
+        return Readers(
+            tuple(self.subscribers[at] for at in rows),
+            tuple(self.profiles[at] for at in rows),
+            tuple(self.rankers[at] for at in rows),
+            self.profile_rows[rows],
+            self.known,
+        )
 
 
 def feature_space(app: "App") -> "FeatureSpace":
@@ -155,7 +166,8 @@ def ready(
     profiles = tuple(profile(subscriber) for subscriber in subscribers)
     with app.db.read() as session:
         rankers = _stored(session, subscribers, app.settings.ranking.solver)
-        votes = training_set(session, ids)
+        doubtful = _doubtful(session, ids, rankers)
+        votes = training_set(session, doubtful)
         named = {paper for pairs in votes.values() for paper, vote in pairs if vote}
         named |= {int(paper) for ranker in rankers.values() for paper in ranker.papers}
         known = _known(app.db, space, session, named)
@@ -164,7 +176,10 @@ def ready(
         at
         for at, subscriber in enumerate(ids)
         if subscriber not in rankers
-        or set(rankers[subscriber].papers) != set(_cast(votes.get(subscriber, []), known))
+        or (
+            subscriber in doubtful
+            and set(rankers[subscriber].papers) != set(_cast(votes.get(subscriber, []), known))
+        )
     ]
     for at in stale:
         pairs = votes.get(ids[at], [])
@@ -177,8 +192,18 @@ def ready(
         tuple(rankers[subscriber] for subscriber in ids),
         rows,
         known,
-        {subscriber: votes.get(subscriber, []) for subscriber in ids},
     )
+
+
+def _doubtful(session: Session, ids: Sequence[int], rankers: "dict[int, Ranker]") -> set[int]:
+    """Whose votes must be read: who has no ranker, or one that learned from another number of
+    votes, some having been on papers whose text was not there."""
+    counts = vote_counts(session, ids)
+    return {
+        subscriber
+        for subscriber in ids
+        if subscriber not in rankers or len(rankers[subscriber].papers) != counts.get(subscriber, 0)
+    }
 
 
 def rows_of(db: Db, space: "FeatureSpace", papers: Sequence[Paper]) -> Any:

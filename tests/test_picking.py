@@ -5,12 +5,12 @@ from datetime import timedelta
 import pytest
 from conftest import GALAXIES, IMAGES, announce
 
-from digest import feedback
+from digest import delivery, feedback
 from digest.candidates import latest_day
 from digest.editions import trending
 from digest.errors import NotFound
 from digest.models import Paper, Upvotes
-from digest.picking import plan, rank
+from digest.picking import plan, plans, rank
 
 
 def test_topics_alone_put_the_right_papers_first(app, ada):
@@ -125,3 +125,21 @@ def test_a_heavier_category_pulls_its_papers_up(app, ada):
     assert set(cold[:5]) == set(IMAGES)
     warm = titles_for(app, ada, topics=[], categories=[["cs.CV", 1.0], ["astro-ph.GA", 3.0]])
     assert set(warm[:5]) == set(GALAXIES)
+
+
+def test_a_block_of_those_who_read_daily_and_those_who_do_not_is_as_each_of_them(
+    app, ada, pia, clock
+):
+    announce(app, clock().date())
+    delivery.prepare(app, clock().date(), among=[ada.id])
+    clock.forward(days=1)
+    day = clock().date()
+    announce(app, day, [f"{title} again" for title in (*IMAGES, *GALAXIES)])
+    block = plans(app, [pia, ada], day, again=False)
+    assert [each.subscriber.id for each in block] == [pia.id, ada.id]
+    assert [each.since < day for each in block] == [True, False]
+    for each in block:
+        (alone,) = plans(app, [each.subscriber], day, again=False)
+        assert [pick._replace(score=0) for pick in alone.picks] == [
+            pick._replace(score=0) for pick in each.picks
+        ]

@@ -26,4 +26,8 @@ def test_blocks_that_share_papers_get_the_products_of_theirs(
         voted = library[np.sort(chance.choice(50, 8, replace=False))]
         chosen = sp.csr_array(chance.random((6, 8)) * (chance.random((6, 8)) < 0.5))
         expected = chosen.toarray() @ voted.toarray() @ day.toarray().T
-        assert np.allclose(kept.sums(chosen, voted), expected, atol=1e-5)
+        near = kept.of(voted)
+        assert np.allclose(near.sums(chosen), expected, atol=1e-5)
+        some, papers = np.array([1, 6]), np.array([0, 4, 29])
+        between = (voted.toarray() @ day.toarray().T)[np.ix_(some, papers)]
+        assert np.allclose(near.between(some, papers), between, atol=1e-5)

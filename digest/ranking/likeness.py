@@ -1,13 +1,14 @@
 """How like the papers voted on are to a day's by their terms, kept from one block of readers to
 the next: many readers vote on the same papers."""
 
+from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
-_ROOM = 100_000_000  # bytes
+_ROOM = 80_000_000  # bytes
 _AT_ONCE = 1000  # papers, so that what is made on the way stays small
 
 
@@ -15,46 +16,77 @@ class Likeness:
     """Products of rows of terms with those of one day's papers; a row's content is its key."""
 
     def __init__(self, day_terms: Any) -> None:
+        self._day = sp.csr_array(day_terms)
         self._columns = sp.csr_array(day_terms.T)
-        papers = self._columns.shape[1]
-        self._room = _ROOM // (4 * max(1, papers))
-        self._kept = np.empty((self._room, papers), np.float32)
-        self._slots: dict[int, int] = {}
+        self._room = _ROOM // (4 * max(1, self._day.shape[0]))
         self._lock = Lock()
+        self._clear()
 
-    def sums(self, chosen: Any, voted: Any) -> np.ndarray:
-        """`chosen` (readers × voted) times the likeness of the voted papers, whose rows of terms
-        are `voted`: float32, readers × the day's papers."""
+    def of(self, voted: Any) -> "Near":
+        """The likeness of these rows of terms to the day's papers."""
         if voted.shape[0] > self._room:
-            parts = range(0, voted.shape[0], _AT_ONCE)
-            sums = np.zeros((chosen.shape[0], self._kept.shape[1]), np.float32)
-            for at in parts:
-                sums += chosen[:, at : at + _AT_ONCE] @ self._made(voted[at : at + _AT_ONCE])
-            return sums
+            return Near(self, voted, None, None)
         with self._lock:
-            slots = self._placed(voted)
-            moved = sp.csr_array(
-                (chosen.data, slots[chosen.indices], chosen.indptr),
-                shape=(chosen.shape[0], len(self._slots)),
-            )
-            return np.asarray(moved @ self._kept[: len(self._slots)], np.float32)
+            return Near(self, voted, self._placed(voted), self._kept)
+
+    def made(self, rows: Any) -> np.ndarray:
+        """The products of some rows of terms with the day's papers: float32, rows × papers."""
+        return np.asarray((rows @ self._columns).toarray(), np.float32)
+
+    def between(self, rows: Any, papers: np.ndarray) -> np.ndarray:
+        """The products with some of the day's papers."""
+        return np.asarray((rows @ self._day[papers].T).toarray(), np.float32)
+
+    def _clear(self) -> None:
+        """Who has what was kept goes on with it."""
+        self._kept = np.empty((self._room, self._day.shape[0]), np.float32)
+        self._slots: dict[int, int] = {}
 
     def _placed(self, voted: Any) -> np.ndarray:
         """Where each row's likeness is kept; what is not there yet is made."""
         keys = _keys(voted)
         if len(self._slots.keys() | set(keys)) > self._room:
-            self._slots.clear()
+            self._clear()
         new = {key: row for row, key in enumerate(keys) if key not in self._slots}
         first = len(self._slots)
         rows = list(new.values())
         for at in range(0, len(rows), _AT_ONCE):
             some = rows[at : at + _AT_ONCE]
-            self._kept[first + at : first + at + len(some)] = self._made(voted[some])
+            self._kept[first + at : first + at + len(some)] = self.made(voted[some])
         self._slots |= {key: first + at for at, key in enumerate(new)}
         return np.array([self._slots[key] for key in keys], np.int32)
 
-    def _made(self, voted: Any) -> np.ndarray:
-        return np.asarray((voted @ self._columns).toarray(), np.float32)
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Near:
+    """The likeness of some rows of terms to the day's papers; without `slots` there was no room to
+    keep it, and it is made when it is asked for."""
+
+    likeness: Likeness
+    voted: Any
+    slots: np.ndarray | None
+    kept: np.ndarray | None
+
+    def sums(self, chosen: Any) -> np.ndarray:
+        """`chosen` (readers × voted) times the likeness: float32, readers × the day's papers."""
+        if self.slots is None or self.kept is None:
+            parts = range(0, self.voted.shape[0], _AT_ONCE)
+            made = (
+                chosen[:, at : at + _AT_ONCE] @ self.likeness.made(self.voted[at : at + _AT_ONCE])
+                for at in parts
+            )
+            return np.asarray(sum(made), np.float32)
+        moved = sp.csr_array(
+            (chosen.data, self.slots[chosen.indices], chosen.indptr),
+            shape=(chosen.shape[0], int(self.slots.max(initial=-1)) + 1),
+        )
+        return np.asarray(moved @ self.kept[: moved.shape[1]], np.float32)
+
+    def between(self, voted: np.ndarray, papers: np.ndarray) -> np.ndarray:
+        """The likeness of some of the rows to some of the papers: voted × papers."""
+        if self.slots is None or self.kept is None:
+            return self.likeness.between(self.voted[voted], papers)
+        return np.asarray(self.kept[self.slots[voted][:, None], papers])
 
 
 def _keys(rows: Any) -> list[int]:

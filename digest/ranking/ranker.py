@@ -11,7 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from digest.ranking.features import FeatureSpace, PaperRows
-from digest.ranking.likeness import Likeness
+from digest.ranking.likeness import Likeness, Near
 
 Solver = Literal["newton", "sklearn"]
 
@@ -174,23 +174,23 @@ _SOLVERS = {"newton": _newton, "sklearn": _sklearn}
 
 @dataclass(frozen=True)
 class Blocks:
-    """Rows by block: terms and categories sparse, the latent space dense."""
+    """Rows by block: terms sparse, categories and the latent space dense."""
 
     terms: Any
-    categories: Any
+    categories: np.ndarray
     latent: np.ndarray
 
 
 def split(space: FeatureSpace, rows: Any) -> Blocks:
     """The blocks of some rows of the space."""
     width, latent = len(space.weight), space.latent_from
-    return Blocks(rows[:, :width], rows[:, width:latent], rows[:, latent:].toarray())
+    return Blocks(rows[:, :width], rows[:, width:latent].toarray(), rows[:, latent:].toarray())
 
 
-def products(left: Blocks, right: Blocks) -> np.ndarray:
-    """The products of the rows of `left` with those of `right`: float32, left × right."""
-    sparse = left.terms @ right.terms.T + left.categories @ right.categories.T
-    return np.asarray(sparse.toarray() + left.latent @ right.latent.T, np.float32)
+@lru_cache(maxsize=2)
+def day_blocks(space: FeatureSpace, day: PaperRows) -> Blocks:
+    """The day's rows, for one block of readers after the other."""
+    return split(space, day.matrix)
 
 
 def _gram(space: FeatureSpace, rows: Any, strength: Strength) -> np.ndarray:
@@ -267,11 +267,24 @@ def weights(
     return sp.csr_array(own + told)
 
 
-def latent_weights(rankers: Sequence[Ranker], known: PaperRows, latent: np.ndarray) -> np.ndarray:
-    """The latent columns of `weights`, but for the profiles' part; `latent` are those of `known`:
-    float32, rankers × dimensions."""
-    strong = _column(ranker.strength.latent for ranker in rankers)
-    return np.asarray((_chosen(rankers, known) @ latent) * strong, np.float32)
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """A block of readers before a day's papers: the scores (`total`) and what of them the topics of
+    each profile say (`said`), readers × papers; and what they were summed up from.
+
+    `chosen` are the rankers' coefficients (readers × voted), `voted` the papers voted on by
+    `names`, `near` their likeness to the day's by terms; `told` the profiles at their strength;
+    `latent` what each latent dimension is worth to each reader.
+    """
+
+    total: np.ndarray
+    said: np.ndarray
+    chosen: Any
+    names: tuple[str, ...]
+    voted: Blocks
+    near: Near
+    told: Blocks
+    latent: np.ndarray
 
 
 def score(
@@ -282,39 +295,55 @@ def score(
     day: PaperRows,
 ) -> np.ndarray:
     """The scores of a block of readers (a few thousand at a time) for a day's papers:
-    float32, readers × papers, higher is better; 0 is as likely wanted as not.
+    float32, readers × papers, higher is better; 0 is as likely wanted as not."""
+    return scored(space, rankers, profile_rows, known, day).total
+
+
+def scored(
+    space: FeatureSpace,
+    rankers: Sequence[Ranker],
+    profile_rows: Any,
+    known: PaperRows,
+    day: PaperRows,
+) -> Scored:
+    """The scores with their parts.
 
     Through the dual: the likeness of the voted papers to the day's, once for all readers.
     """
     chosen = _chosen(rankers, known)
     used = np.flatnonzero(np.bincount(chosen.indices, minlength=chosen.shape[1]))
     chosen, strong = chosen[:, used], [ranker.strength for ranker in rankers]
-    voted, papers, told = (
-        split(space, rows) for rows in (_taken(known.matrix, used), day.matrix, profile_rows)
-    )
+    likeness, papers = day_likeness(space, day), day_blocks(space, day)
+    voted = split(space, _taken(known.matrix, used))
+    told = split(space, sp.diags_array(_column(s.profile for s in strong).ravel()) @ profile_rows)
+    near = likeness.of(voted.terms)
+    codes = (chosen @ voted.categories) * _column(s.categories for s in strong) + told.categories
+    latent = (chosen @ voted.latent) * _column(s.latent for s in strong)
+    said = likeness.made(told.terms) + told.latent @ papers.latent.T
     total = _ordinary(space, strong)[:, None] * np.asarray(day.matrix @ space.typical, np.float32)
     total -= _column(ranker.bar for ranker in rankers)
-    total += _column(s.terms for s in strong) * _likeness(space, day).sums(chosen, voted.terms)
-    told_by = _column(s.profile for s in strong)
-    for block in ("categories", "latent"):
-        own = _dense(chosen @ getattr(voted, block)) * _column(getattr(s, block) for s in strong)
-        own += told_by * _dense(getattr(told, block))
-        total += own @ _dense(getattr(papers, block)).T
-    total += told_by * (told.terms @ papers.terms.T).toarray()
-    return total
+    total += _column(s.terms for s in strong) * near.sums(chosen)
+    total += np.hstack([codes, latent]) @ np.hstack([papers.categories, papers.latent]).T
+    return Scored(
+        np.asarray(total + said, np.float32),
+        said,
+        chosen,
+        tuple(known.ids[row] for row in used.tolist()),
+        voted,
+        near,
+        told,
+        np.asarray(latent + told.latent, np.float32),
+    )
 
 
 def _taken(matrix: Any, rows: np.ndarray) -> Any:
     return matrix if len(rows) == matrix.shape[0] else matrix[rows]
 
 
-@lru_cache(maxsize=1)
-def _likeness(space: FeatureSpace, day: PaperRows) -> Likeness:
+@lru_cache(maxsize=2)
+def day_likeness(space: FeatureSpace, day: PaperRows) -> Likeness:
+    """Products with the day's terms."""
     return Likeness(day.matrix[:, : len(space.weight)])
-
-
-def _dense(matrix: Any) -> np.ndarray:
-    return matrix.toarray() if sp.issparse(matrix) else np.asarray(matrix)
 
 
 def _column(figures: Iterable[float]) -> np.ndarray:

@@ -2,30 +2,29 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
-import scipy.sparse as sp
 
 from digest.categories import names
 from digest.ranking.counting import Document
 from digest.ranking.features import FeatureSpace, PaperRows
 from digest.ranking.profile import Profile
 from digest.ranking.ranker import (
+    Blocks,
     Ranker,
-    latent_weights,
-    products,
+    Scored,
+    day_blocks,
+    day_likeness,
+    scored,
     split,
-    strengths,
-    weights,
 )
 from digest.ranking.text import sentences
 
 Kind = Literal["topic", "category", "term", "liked", "author"]
 
 _LEAST_SHARE = 0.1
-_AT_ONCE = 50  # papers
 _TERMS = 3
 
 
@@ -55,14 +54,14 @@ class SentenceRows:
         if not new:
             return
         texts = [sentences(self._papers[paper].abstract) for paper in new]
-        rows = _halves(
+        rows = split(
             self._space,
             self._space.transform([_Sentence(text) for each in texts for text in each]),
         )
         ends = np.cumsum([len(each) for each in texts], dtype=int)
         for paper, each, end in zip(new, texts, ends.tolist(), strict=True):
             mine = np.arange(end - len(each), end)
-            self._kept[paper] = _entries(rows.sparse, mine), rows.latent[mine]
+            self._kept[paper] = _entries(rows.terms, mine), rows.latent[mine]
 
     def of(self, papers: Sequence[int]) -> "list[tuple[_Entries, np.ndarray]]":
         """What each paper's sentences hold, and their latent columns."""
@@ -79,99 +78,56 @@ class _Sentence:
 
 @dataclass(frozen=True, eq=False)
 class Insight:
-    """A block of readers' models laid open before a day's papers: `weights` and what of them the
-    profiles say (`told`), readers × width; `topics`, the likeness of each reader's topics to the
-    papers, topics × papers. Rows are split into the sparse columns and the latent ones."""
+    """A block of readers' models laid open before a day's papers: what their scores were summed up
+    from, and the likeness of each reader's `topics` to the papers, topics × papers."""
 
     space: FeatureSpace
     rankers: Sequence[Ranker]
     profiles: Sequence[Profile]
-    row_of: Mapping[str, int]
-    known: "_Split"
-    day: "_Split"
-    weights: "_Split"
-    told: "_Split"
+    day: PaperRows
+    papers: Blocks
+    scored: Scored
     topics: Sequence[np.ndarray]
 
     @cached_property
-    def _row(self) -> np.ndarray:
-        """Room for one row of the sparse columns, empty between two uses."""
-        return np.zeros(self.space.latent_from, np.float32)
+    def _place(self) -> np.ndarray:
+        """Room for a place per column, all 0 between two uses."""
+        return np.zeros(self.space.latent_from, np.int32)
 
-    @cached_property
-    def _rows(self) -> np.ndarray:
-        """Room for some rows beside each other, empty between two uses."""
-        return np.zeros((self.space.latent_from, _AT_ONCE), np.float32)
-
-    def along(self, matrix: Any, at: int, columns: np.ndarray) -> np.ndarray:
-        """What row `at` of a matrix holds in these columns, in their order."""
-        span = slice(matrix.indptr[at], matrix.indptr[at + 1])
-        self._row[matrix.indices[span]] = matrix.data[span]
-        found: np.ndarray = self._row[columns]
-        self._row[matrix.indices[span]] = 0
-        return found
-
-    def crossed(self, left: "_Entries", right: "_Entries") -> np.ndarray:
-        """The products of the rows of `left` with at most 50 of `right`: left × right."""
-        count = len(right.lengths)
-        self._rows[right.column, right.row] = right.value
-        parts = self._rows[left.column, :count] * left.value[:, None]
-        self._rows[right.column, right.row] = 0
-        found = np.zeros((len(left.lengths), count), np.float32)
-        filled = left.lengths > 0
-        if filled.any():
-            starts = (np.cumsum(left.lengths) - left.lengths)[filled]
-            found[filled] = np.add.reduceat(parts, starts, axis=0)
-        return found
-
-
-@dataclass(frozen=True, slots=True)
-class _Split:
-    """Rows as their sparse columns (terms and categories) and their latent ones."""
-
-    sparse: Any
-    latent: np.ndarray
+    def worth(self, at: int, columns: np.ndarray) -> np.ndarray:
+        """What the terms in these columns are worth to reader `at`."""
+        chosen, voted, told = self.scored.chosen, self.scored.voted.terms, self.scored.told.terms
+        votes = slice(chosen.indptr[at], chosen.indptr[at + 1])
+        said = slice(told.indptr[at], told.indptr[at + 1])
+        entries = _entries(voted, chosen.indices[votes])
+        strong = chosen.data[votes] * np.float32(self.rankers[at].strength.terms)
+        value = np.concatenate(
+            [np.repeat(strong, entries.lengths) * entries.value, told.data[said]]
+        )
+        where = np.concatenate([entries.column, told.indices[said]])
+        self._place[columns] = np.arange(1, len(columns) + 1)  # one place where a column is twice
+        found = np.bincount(self._place[where], value, len(columns) + 1)[self._place[columns]]
+        self._place[columns] = 0
+        return np.asarray(found)
 
 
 @dataclass(frozen=True, slots=True)
 class _Entries:
-    """What some rows of a matrix hold, one row after the other: which `row` of them, where, what;
-    and how much each row holds."""
+    """What some rows of a matrix hold, one row after the other: where, what; and how much each row
+    holds."""
 
-    row: np.ndarray
     column: np.ndarray
     value: np.ndarray
     lengths: np.ndarray
 
 
 def _entries(matrix: Any, rows: np.ndarray) -> _Entries:
-    lengths = matrix.indptr[rows + 1] - matrix.indptr[rows]
-    row, at = _spans(matrix.indptr[rows], lengths)
-    return _Entries(row, matrix.indices[at], matrix.data[at], lengths)
-
-
-def _spans(starts: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The positions of some spans one behind the other, and before it whose each is."""
-    whose = np.repeat(np.arange(len(lengths)), lengths)
-    shift = starts - (np.cumsum(lengths) - lengths)
-    return whose, np.arange(len(whose)) + np.repeat(shift, lengths)
-
-
-def _sums(where: np.ndarray, values: np.ndarray, count: int) -> np.ndarray:
-    """What the values at each of so many places sum up to."""
-    return np.bincount(where, values, count).astype(float)  # whole numbers where there is no value
-
-
-def _halves(space: FeatureSpace, rows: Any) -> _Split:
-    return _Split(
-        sp.csr_array(rows[:, : space.latent_from]), rows[:, space.latent_from :].toarray()
-    )
-
-
-@lru_cache(maxsize=1)
-def _day(space: FeatureSpace, day: PaperRows) -> _Split:
-    """The day's rows in halves, for one block of readers after the other."""
-    return _halves(space, day.matrix)
+    starts = matrix.indptr[rows]
+    lengths = matrix.indptr[rows + 1] - starts
+    ends = np.cumsum(lengths)
+    at = np.repeat(starts - ends + lengths, lengths)
+    at += np.arange(len(at), dtype=at.dtype)
+    return _Entries(matrix.indices[at], matrix.data[at], lengths)
 
 
 def insight(
@@ -182,25 +138,20 @@ def insight(
     known: PaperRows,
     day: PaperRows,
 ) -> Insight:
-    """Lay open what `ranker.score` summed up, for a block of readers (some hundred at a time)."""
-    asked = space.topic_rows([topic.text for profile in profiles for topic in profile.topics])
-    near = products(split(space, asked), split(space, day.matrix))
-    ends = np.cumsum([len(profile.topics) for profile in profiles])
-    told = sp.diags_array([r.strength.profile for r in rankers]) @ profile_rows
-    voted = _halves(space, known.matrix)
-    spoken = _halves(space, sp.csr_array(told, dtype=np.float32))
-    own = weights(
-        space, rankers, profile_rows[:, : space.latent_from], PaperRows(known.ids, voted.sparse)
+    """Score a block of readers (some hundred at a time), and lay open what was summed up."""
+    asked = split(
+        space, space.topic_rows([topic.text for each in profiles for topic in each.topics])
     )
+    papers = day_blocks(space, day)
+    near = day_likeness(space, day).made(asked.terms) + asked.latent @ papers.latent.T
+    ends = np.cumsum([len(profile.topics) for profile in profiles])
     return Insight(
         space,
         rankers,
         profiles,
-        known.row_of,
-        voted,
-        _day(space, day),
-        _Split(own, latent_weights(rankers, known, voted.latent) + spoken.latent),
-        spoken,
+        day,
+        papers,
+        scored(space, rankers, profile_rows, known, day),
         np.split(near, ends[:-1]),
     )
 
@@ -210,7 +161,7 @@ def reasons(block: Insight, at: int, rows: Sequence[int]) -> list[tuple[Reason, 
     categories and liked papers, most telling first, those below a tenth left out; then the words
     that carry most."""
     found = spoken(block, at, rows)
-    return [(*each, *terms(block, at, row)) for each, row in zip(found, rows, strict=True)]
+    return [(*each, *told) for each, told in zip(found, terms(block, at, rows), strict=True)]
 
 
 def spoken(block: Insight, at: int, rows: Sequence[int]) -> list[tuple[Reason, ...]]:
@@ -218,72 +169,68 @@ def spoken(block: Insight, at: int, rows: Sequence[int]) -> list[tuple[Reason, .
 
     What a profile says through papers near its topics is its topics' saying, in proportion.
     """
-    parts = (np.array(rows[at : at + _AT_ONCE], int) for at in range(0, len(rows), _AT_ONCE))
-    return [found for some in parts for found in _spoken(block, at, some)]
-
-
-def _spoken(block: Insight, at: int, rows: np.ndarray) -> list[tuple[Reason, ...]]:
-    papers = _entries(block.day.sparse, rows)
-    said = block.along(block.told.sparse, at, papers.column) * papers.value
-    coded = papers.column >= len(block.space.weight)
-    by_text = _sums(papers.row[~coded], said[~coded], len(rows))
-    by_text += block.day.latent[rows] @ block.told.latent[at]
-    by_topic = _by_topic(block, at, rows, np.maximum(0, by_text))
-    liked, by_liked = _liked(block, at, rows, papers)
-    whole = by_topic.sum(axis=0) + by_liked.sum(axis=0)
-    whole += _sums(papers.row[coded], said[coded], len(rows))
-    whole[whole == 0] = 1
+    if not rows:
+        return []
+    papers = np.array(rows)
+    liked, by_liked = _liked(block, at, papers)
+    codes = np.flatnonzero(block.scored.told.categories[at])
+    by_code = (
+        block.scored.told.categories[at, codes][:, None]
+        * block.papers.categories[papers[:, None], codes].T
+    )
+    topics = [topic.text for topic in block.profiles[at].topics]
+    by_all = np.concatenate([_by_topic(block, at, papers), by_liked, by_code])
+    whole = by_all.sum(axis=0)
+    share = by_all / np.where(whole == 0, 1, whole)
     found: list[list[Reason]] = [[] for _ in rows]
-    labels = [topic.text for topic in block.profiles[at].topics]
-    for kind, names_, parts in (("topic", labels, by_topic), ("liked", liked, by_liked)):
-        share = parts / whole
-        for name, paper in np.argwhere((parts > 0) & (share >= _LEAST_SHARE)).tolist():
-            found[paper].append(Reason(kind, names_[name], float(share[name, paper])))  # type: ignore[arg-type]
-    share = said[coded] / whole[papers.row[coded]]
-    for entry in np.flatnonzero((said[coded] > 0) & (share >= _LEAST_SHARE)).tolist():
-        code = block.space.categories[papers.column[coded][entry] - len(block.space.weight)]
-        found[papers.row[coded][entry]].append(Reason("category", code, float(share[entry])))
+    for name, paper in np.argwhere((by_all > 0) & (share >= _LEAST_SHARE)).tolist():
+        part = float(share[name, paper])
+        if name < len(topics):
+            reason = Reason("topic", topics[name], part)
+        elif (vote := name - len(topics)) < len(liked):
+            reason = Reason("liked", block.scored.names[liked[vote]], part)
+        else:
+            reason = Reason("category", block.space.categories[codes[vote - len(liked)]], part)
+        found[paper].append(reason)
     return [tuple(sorted(each, key=lambda reason: (-reason.share, reason.label))) for each in found]
 
 
-def _by_topic(block: Insight, at: int, rows: np.ndarray, said: np.ndarray) -> np.ndarray:
+def _by_topic(block: Insight, at: int, papers: np.ndarray) -> np.ndarray:
     """What each topic adds to the score of each paper: topics × papers."""
+    said = np.maximum(0, block.scored.said[at, papers])
     wanted = np.array([max(0.0, topic.weight) for topic in block.profiles[at].topics])
-    near = np.maximum(block.topics[at][:, rows], 0) * wanted[:, None]
+    near = np.maximum(block.topics[at][:, papers], 0) * wanted[:, None]
     total = near.sum(axis=0)
     return np.asarray(near / np.where(total > 0, total, 1) * said)
 
 
-def _liked(
-    block: Insight, at: int, rows: np.ndarray, papers: _Entries
-) -> tuple[list[str], np.ndarray]:
+def _liked(block: Insight, at: int, papers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The liked papers, and what each adds to the score of each paper: liked × papers."""
-    ranker, row_of = block.rankers[at], block.row_of
-    votes = zip(ranker.papers, ranker.coefficients, strict=True)
-    liked = [(name, c) for name, c in votes if c > 0 and name in row_of]
-    if not liked:
-        return [], np.zeros((0, len(rows)), np.float32)
-    mine = np.array([row_of[name] for name, _ in liked])
-    strong = strengths(block.space, ranker.strength, papers.column) * papers.value
-    told = _Entries(papers.row, papers.column, strong, papers.lengths)
-    near = block.crossed(_entries(block.known.sparse, mine), told)
-    meaning = block.known.latent[mine] @ block.day.latent[rows].T
-    near += ranker.strength.latent * meaning
-    coefficients = np.array([c for _, c in liked], np.float32)
-    return [name for name, _ in liked], np.maximum(0, coefficients[:, None] * near)
+    scored, strength = block.scored, block.rankers[at].strength
+    votes = slice(scored.chosen.indptr[at], scored.chosen.indptr[at + 1])
+    coefficients, liked = scored.chosen.data[votes], scored.chosen.indices[votes]
+    liked, coefficients = liked[coefficients > 0], coefficients[coefficients > 0]
+    if not len(liked):
+        return liked, np.zeros((0, len(papers)), np.float32)
+    near = strength.terms * scored.near.between(liked, papers)
+    near += strength.latent * (scored.voted.latent[liked] @ block.papers.latent[papers].T)
+    near += strength.categories * (
+        scored.voted.categories[liked] @ block.papers.categories[papers].T
+    )
+    return liked, np.maximum(0, coefficients[:, None] * near)
 
 
-def terms(block: Insight, at: int, row: int) -> list[Reason]:
-    """The words that speak most to reader `at` for a paper of the day."""
-    paper = _entries(block.day.sparse, np.array([row]))
-    said = block.along(block.weights.sparse, at, paper.column) * paper.value
-    return _terms(block.space, paper.column, said)
+def terms(block: Insight, at: int, rows: Sequence[int]) -> list[list[Reason]]:
+    """The words that speak most to reader `at` for each of some papers of the day."""
+    entries = _entries(block.papers.terms, np.array(rows, int))
+    said = block.worth(at, entries.column) * entries.value
+    ends = np.cumsum(entries.lengths).tolist()
+    spans = [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
+    return [_terms(block.space, entries.column[span], said[span]) for span in spans]
 
 
 def _terms(space: FeatureSpace, columns: np.ndarray, said: np.ndarray) -> list[Reason]:
     """The terms that add most to the score."""
-    text = columns < len(space.weight)
-    columns, said = columns[text], said[text]
     whole = float(said[said > 0].sum()) or 1.0
     best = np.lexsort((columns, -said))[:_TERMS]
     return [
@@ -333,9 +280,9 @@ def key_sentences(
     lengths = np.concatenate([entries.lengths for entries, _ in parts])
     columns = np.concatenate([entries.column for entries, _ in parts])
     values = np.concatenate([entries.value for entries, _ in parts])
-    said = block.along(block.weights.sparse, at, columns) * values
-    value = _sums(np.repeat(np.arange(len(lengths)), lengths), said, len(lengths))
-    value += np.concatenate([latent for _, latent in parts]) @ block.weights.latent[at]
+    said = block.worth(at, columns) * values
+    value = np.bincount(np.repeat(np.arange(len(lengths)), lengths), said, len(lengths))
+    value = value + np.concatenate([latent for _, latent in parts]) @ block.scored.latent[at]
     ends = np.cumsum([len(latent) for _, latent in parts]).tolist()
     starts = [0, *ends[:-1]]
     return [_best(value[start:end]) for start, end in zip(starts, ends, strict=True)]

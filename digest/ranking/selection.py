@@ -69,6 +69,10 @@ class Credits:
             self._asked[name] = found
         return self._asked[name]
 
+    def first(self, count: int) -> "Credits":
+        """Those of the first papers."""
+        return Credits(self.authors[:count], self.texts[:count])
+
     @cached_property
     def by_author(self) -> Mapping[str, set[int]]:
         """The rows of each author, the names without case, marks and punctuation."""
