@@ -32,11 +32,14 @@ class App:
 
 
 @contextmanager
-def open_app(settings: Settings, now: Callable[[], datetime] = utc_now) -> Iterator[App]:
-    """Opens the database, its schema brought up to date, and closes it at the end."""
+def open_app(
+    settings: Settings, now: Callable[[], datetime] = utc_now, *, restoring: bool = False
+) -> Iterator[App]:
+    """Opens the database, its schema brought up to date, and closes it at the end. One whose
+    restore was cut short is opened only to go on with that."""
     db = database.Db(settings.database.url)
     try:
-        database.upgrade(db)
+        database.upgrade(db, restoring=restoring)
         yield App(settings, db, Tokens(_secrets(settings)), templates(), now)
     finally:
         db.close()

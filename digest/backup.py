@@ -4,24 +4,23 @@ After a restore delivery is held (`digest.hold`), since nobody can tell which ma
 the backup and the restore.
 """
 
+import json
 import os
-import shutil
 import sqlite3
-import subprocess
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import URL
 from sqlmodel import Session, col, select
 
-from digest import subscribers
+from digest import dumps, subscribers
 from digest.app import App, open_app
-from digest.db import Db, insert_new, knows_revision
+from digest.db import RESTORING, Db, insert_new, knows_revision
 from digest.errors import DatabaseError, InputError
-from digest.models import Digest, Hold, OutboxMessage, Subscriber, Suppression
+from digest.models import Digest, Hold, OutboxMessage, Subscriber, Suppression, metadata
 from digest.settings import Settings
 
 PARTS = ("scheduler", "worker", "sender")
@@ -64,15 +63,28 @@ def backup(db: Db, file: Path) -> int:
         if db.file is not None:
             _copy(db.file, draft)
         else:
-            _run(db.url, "pg_dump", *_DUMP, f"--file={draft}")
+            dumps.run(db.url, "pg_dump", *_DUMP, f"--file={draft}")
         with draft.open("rb") as written:
             os.fsync(written.fileno())
-        draft.rename(file)
+        _name(draft, file)
+    except FileExistsError as error:
+        raise InputError(f"{file} is there already: a backup never overwrites one") from error
     except (OSError, sqlite3.Error) as error:
         raise DatabaseError(f"the backup to {file} failed: {error}") from error
     finally:
         draft.unlink(missing_ok=True)
     return file.stat().st_size
+
+
+def _name(draft: Path, file: Path) -> None:
+    """Gives the draft its name; a plain rename would replace a file that was made meanwhile."""
+    try:
+        file.hardlink_to(draft)
+    except FileExistsError:
+        raise
+    except OSError:  # a disk without links
+        file.touch(mode=0o600, exist_ok=False)
+        draft.replace(file)
 
 
 def restore(settings: Settings, file: Path) -> Restored:
@@ -164,7 +176,8 @@ def _remove(file: Path) -> None:
 
 
 def _restore_server(settings: Settings, db: Db, file: Path) -> Restored:
-    listed = _run(db.url, "pg_restore", "--data-only", "--table=alembic_version", "--file=-", file)
+    names_schema = ("--data-only", "--table=alembic_version", "--file=-")
+    listed = dumps.run(db.url, "pg_restore", *names_schema, file)
     rows = listed.partition("FROM stdin;\n")[2].splitlines()
     _check_revision(file, rows[0] if rows else "")
     with db.read() as session:
@@ -173,14 +186,15 @@ def _restore_server(settings: Settings, db: Db, file: Path) -> Restored:
         raise DatabaseError(
             f"{busy} other connections use this database: stop scheduler, workers and web first"
         )
-    known = _known(db)
+    known = _with_kept(db, _known(db))
     db.close()
-    _run(
-        *(db.url, "pg_restore", "--clean", "--if-exists", "--no-owner", "--single-transaction"),
-        *(f"--dbname={db.url.database}", file),
-    )
-    with open_app(settings) as app:
-        return Restored(None, *_settle(app, known, file))
+    tables = [*metadata.tables, "alembic_version", RESTORING]
+    dumps.replace(db.url, file, tables, _MARK.format(known=_quoted(_dumped(known))))
+    with open_app(settings, restoring=True) as app:
+        counts = _settle(app, known, file)
+        with app.db.write() as session:
+            session.execute(sa.text(f"DROP TABLE {RESTORING}"))
+        return Restored(None, *counts)
 
 
 # Jobs are wake-ups, and the engine makes their tables by itself.
@@ -192,28 +206,50 @@ _OTHERS = sa.text(
 )
 
 
-def _run(url: URL, program: str, *arguments: str | Path) -> str:
-    """Runs one of PostgreSQL's programs on the database; the password is in no argument."""
-    if shutil.which(program) is None:
-        raise DatabaseError(f"{program} is not installed: it comes with PostgreSQL's client tools")
-    given = {
-        "PGHOST": url.host or url.query.get("host"),
-        "PGPORT": url.port or url.query.get("port"),
-        "PGUSER": url.username,
-        "PGPASSWORD": url.password,
-        "PGDATABASE": url.database,
-    }
-    named = {name: str(value) for name, value in given.items() if value}
-    done = subprocess.run(  # noqa: S603 (a fixed program; the arguments are ours and a file's name)
-        [program, *map(str, arguments)],
-        env=os.environ | named,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise DatabaseError(f"{program} failed: {done.stderr.strip() or done.returncode}")
-    return done.stdout
+# The last statements of the restore's transaction. From here on nothing starts on this database
+# until the rest of the restore is done, now or when it is run once more; what the replaced database
+# knew is kept until then. The outbox's mail may have gone out since the backup.
+_MARK = f"""
+RESET search_path;
+UPDATE outbox SET status = 'cancelled' WHERE status NOT IN ('sent', 'failed', 'cancelled');
+CREATE TABLE {RESTORING} (known text NOT NULL);
+INSERT INTO {RESTORING} VALUES ({{known}});
+"""  # noqa: S608
+
+
+def _with_kept(db: Db, known: Known | None) -> Known | None:
+    """What is known, with what a restore that was cut short kept of the database before it."""
+    with db.engine.connect() as connection:
+        if not sa.inspect(connection).has_table(RESTORING):
+            return known
+        kept = _loaded(connection.exec_driver_sql(f"SELECT known FROM {RESTORING}").scalar() or "")  # noqa: S608
+    if kept is None or known is None:
+        return kept
+    numbers = {name: max(known.highest[name], kept.highest[name]) for name in known.highest}
+    there = {row["address_hash"] for row in known.suppressions}
+    older = tuple(row for row in kept.suppressions if row["address_hash"] not in there)
+    return Known(known.left | kept.left, (*known.suppressions, *older), numbers)
+
+
+def _dumped(known: Known | None) -> str:
+    if known is None:
+        return ""
+    rows = [row | {"created_at": row["created_at"].isoformat()} for row in known.suppressions]
+    return json.dumps([sorted(known.left), rows, known.highest])
+
+
+def _loaded(text: str) -> Known | None:
+    if not text:
+        return None
+    left, rows, highest = json.loads(text)
+    for row in rows:
+        row["created_at"] = datetime.fromisoformat(row["created_at"])
+    return Known(frozenset(left), tuple(rows), highest)
+
+
+def _quoted(text: str) -> str:
+    """As an SQL literal; JSON has no backslash that standard strings would mind."""
+    return "'" + text.replace("'", "''") + "'"
 
 
 # Both

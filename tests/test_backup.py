@@ -1,5 +1,9 @@
 """Backups of a running service, and what a restore brings back, keeps away and holds."""
 
+import multiprocessing
+import os
+import shutil
+import signal
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -13,6 +17,7 @@ from sqlmodel import select
 from digest import backup, delivery, doctor, hold, subscribers, suppressions
 from digest.app import App, open_app
 from digest.changes import Changes
+from digest.db import upgrade
 from digest.errors import DatabaseError, InputError
 from digest.feedback import record
 from digest.models import Digest, OutboxMessage, Subscriber, metadata
@@ -152,6 +157,101 @@ def test_a_mail_that_was_on_its_way_at_the_backup_is_cancelled(
     with open_app(settings, clock) as app, app.db.read() as session:
         assert session.exec(select(OutboxMessage.status)).all() == ["cancelled"]
         assert len(session.exec(select(Digest)).all()) == 1
+
+
+# Says so many bytes of what pg_restore says, and kills who asked.
+DEADLY = """#!/bin/sh
+case "$*" in *--data-only*) exec {real} "$@" ;; esac
+{real} "$@" | head -c {count}
+kill -9 $PPID
+"""
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("dies", ["while it is read", "before the commit", "after the commit"])
+def test_a_restore_that_dies_changes_nothing_or_is_to_be_done_once_more(
+    app: App,
+    settings: Settings,
+    clock: Clock,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    dies: str,
+) -> None:
+    copy, program = tmp_path / "copy", tmp_path / "pg_restore"
+    _fill(app)
+    backup.backup(app.db, copy)
+    subscribers.remove(app, 1)
+    suppressions.add(app, CAL)
+    newest = subscribers.add(app, "new@reader.test", Changes()).id or 0
+    before = _rows(app)
+    app.db.close()
+
+    def restore() -> None:
+        if dies == "after the commit":
+            monkeypatch.setattr(backup, "_settle", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+        else:
+            count = 5_000 if dies == "while it is read" else 10**9
+            program.write_text(DEADLY.format(real=shutil.which("pg_restore"), count=count))
+            program.chmod(0o755)
+            monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+        backup.restore(settings, copy)
+
+    process = multiprocessing.get_context("fork").Process(target=restore)
+    process.start()
+    process.join(timeout=60)
+    assert process.exitcode == -signal.SIGKILL
+    if dies != "after the commit":
+        assert _rows(app) == before
+        return
+    with pytest.raises(DatabaseError, match="cut short"), open_app(settings, clock):
+        pass
+    assert backup.restore(settings, copy) == backup.Restored(None, 1, 1)
+    with open_app(settings, clock) as ours:
+        with pytest.raises(DatabaseError, match="db resume"):
+            delivery.deliver(ours)
+        assert (subscribers.add(ours, "other@reader.test", Changes()).id or 0) > newest
+
+
+@pytest.mark.postgres
+def test_a_backup_of_an_older_schema_replaces_a_newer_one(
+    app: App, settings: Settings, clock: Clock, tmp_path: Path
+) -> None:
+    _fill(app)
+    before = _rows(app)
+    with app.db.write() as session:  # as it was before there were such tables
+        session.execute(sa.text("DROP TABLE handover, door"))
+        session.execute(sa.text("UPDATE alembic_version SET version_num = '0010'"))
+    backup.backup(app.db, tmp_path / "copy")
+    upgrade(app.db)
+    app.db.close()
+    backup.restore(settings, tmp_path / "copy")
+    assert _rows(app) == before
+
+
+@pytest.mark.sqlite
+@pytest.mark.parametrize("links", [True, False])
+def test_a_file_that_appears_during_a_backup_is_not_overwritten(
+    app: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, links: bool
+) -> None:
+    copy, draft = tmp_path / "copy", tmp_path / "copy.part"
+    if not links:
+        monkeypatch.setattr(os, "link", _no_link)
+        assert backup.backup(app.db, tmp_path / "first") == (tmp_path / "first").stat().st_size > 0
+
+    def meanwhile(number: int) -> None:
+        copy.write_text("mine")
+
+    monkeypatch.setattr(os, "fsync", meanwhile)
+    with pytest.raises(InputError, match="never overwrites"):
+        backup.backup(app.db, copy)
+    assert copy.read_text() == "mine"
+    assert not draft.exists()
+
+
+def _no_link(source: Path, target: Path) -> None:
+    if Path(target).exists():
+        raise FileExistsError
+    raise PermissionError("this disk has no links")
 
 
 def test_a_backup_overwrites_nothing_and_leaves_no_half_file(app: App, tmp_path: Path) -> None:
