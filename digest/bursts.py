@@ -8,15 +8,17 @@ reader casts later count.
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from itertools import combinations
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import structlog
-from sqlalchemy import bindparam, delete, func, insert
-from sqlmodel import Session, col, select
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
+from sqlmodel import col
 
 from digest import feedback
 from digest.errors import NotFound
 from digest.models import Feedback, MailVote, Paper, Pick, Subscriber
+from digest.prepared import Prepared
+from digest.tokens import ExpiredToken, Token
 
 WINDOW = timedelta(seconds=10)
 MOST = 8
@@ -26,14 +28,16 @@ PRUNED_EVERY = 64
 log = structlog.get_logger("digest.votes")
 
 
-# What one vote asks, as statements that are made once.
+# What one vote asks and writes, as statements that are made once.
+_VOTE = Feedback.__table__  # type: ignore[attr-defined]
 _MAIL_VOTE = MailVote.__table__  # type: ignore[attr-defined]
-_LOCKED = (  # so that two votes at once follow each other
-    select(col(Subscriber.id)).where(col(Subscriber.id) == bindparam("reader")).with_for_update()
+_READER = Subscriber.__table__  # type: ignore[attr-defined]
+_LOCKED = Prepared(  # so that two votes at once follow each other
+    select(_READER.c.link_epoch).where(_READER.c.id == bindparam("reader")).with_for_update()
 )
 _PAPER = func.coalesce(Paper.merged_into, Pick.paper_id)
-_PICK = (
-    select(_PAPER.label("paper_id"), Feedback.vote, Feedback.source, Feedback.voted_at)
+_PICK = Prepared(
+    select(_PAPER, _VOTE.c.vote, _VOTE.c.source, _VOTE.c.voted_at)
     .select_from(Pick)
     .join(Paper, col(Paper.id) == col(Pick.paper_id))
     .outerjoin(
@@ -47,12 +51,34 @@ _PICK = (
         col(Pick.subscriber_id) == bindparam("reader"),
     )
 )
-_RECENT = (
-    _MAIL_VOTE.select()
+_RECENT = Prepared(
+    select(_MAIL_VOTE.c.paper_id, _MAIL_VOTE.c.vote, _MAIL_VOTE.c.cast_at, _MAIL_VOTE.c.id)
     .where(
-        _MAIL_VOTE.c.digest_id == bindparam("digest"), _MAIL_VOTE.c.cast_at >= bindparam("since")
+        _MAIL_VOTE.c.digest_id == bindparam("digest"),
+        _MAIL_VOTE.c.cast_at >= bindparam("since"),
     )
     .order_by(_MAIL_VOTE.c.id)
+)
+_CAST = Prepared(
+    insert(_MAIL_VOTE)
+    .values({name: bindparam(f"new_{name}") for name in MailVote.model_fields if name != "id"})
+    .returning(_MAIL_VOTE.c.id)
+)
+_PRUNE = Prepared(delete(_MAIL_VOTE).where(_MAIL_VOTE.c.cast_at < bindparam("since")))
+_MINE = (
+    _VOTE.c.subscriber_id == bindparam("reader"),
+    _VOTE.c.paper_id == bindparam("paper"),
+)
+_SAID: dict[str, Any] = {name: bindparam(f"new_{name}") for name in ("vote", "source", "voted_at")}
+_FIRST = Prepared(
+    insert(_VOTE).values(subscriber_id=bindparam("reader"), paper_id=bindparam("paper"), **_SAID)
+)
+_CHANGED = Prepared(update(_VOTE).where(*_MINE).values(_SAID))
+_NONE = Prepared(delete(_VOTE).where(*_MINE))
+_REVISED = Prepared(
+    update(_READER)
+    .where(_READER.c.id == bindparam("reader"))
+    .values(revision=_READER.c.revision + 1)
 )
 
 
@@ -69,10 +95,11 @@ class Cast(Protocol):
     def cast_at(self) -> datetime: ...
 
 
-class _Latest(NamedTuple):
+class _Vote(NamedTuple):
     paper_id: int
     vote: int
     cast_at: datetime
+    id: int = 0
 
 
 def is_burst(casts: Sequence[Cast]) -> bool:
@@ -88,70 +115,72 @@ def is_burst(casts: Sequence[Cast]) -> bool:
     return len({paper for paper, _ in torn}) > 1 or any(apart <= SWIFT for _, apart in torn)
 
 
-def vote_on(
-    session: Session, subscriber_id: int, digest_id: int, position: int, vote: str, now: datetime
-) -> bool:
-    """Records the reader's vote on the pick at this position of the digest as `feedback.record`
-    does, within the caller's transaction; False where it belongs to a burst, and then nothing of
-    the burst is left. Raises NotFound where the reader's digest has no such pick."""
+def vote_on(connection: Connection, token: Token, position: int, vote: str, now: datetime) -> bool:
+    """Records the reader's vote on the pick at this position of the token's digest as
+    `feedback.record` does, within the caller's transaction; False where it belongs to a burst, and
+    then nothing of the burst is left. Raises ExpiredToken where the link was revoked or the reader
+    is gone, NotFound where the digest has no such pick."""
+    reader, digest = token.subscriber_id, token.subject
+    if _LOCKED.rows(connection, {"reader": reader}) != [(token.epoch,)]:
+        raise ExpiredToken
     feedback.check(vote)
-    connection = session.connection()
-    person = connection.execute(_LOCKED, {"reader": subscriber_id}).first()
-    at = {"digest": digest_id, "position": position, "reader": subscriber_id}
-    pick = connection.execute(_PICK, at).first()
-    if person is None or pick is None:
+    at = {"digest": digest, "position": position, "reader": reader}
+    picks = _PICK.rows(connection, at)
+    if not picks:
         raise NotFound("this digest has no such paper")
+    [(paper, *before)] = picks
     since = now - WINDOW
-    recent = connection.execute(_RECENT, {"digest": digest_id, "since": since}).all()
-    latest = _Latest(pick.paper_id, feedback.VOTES[vote], now)
+    recent = [_Vote(*row) for row in _RECENT.rows(connection, {"digest": digest, "since": since})]
+    latest = _Vote(paper, feedback.VOTES[vote], now)
     burst = is_burst([*recent, latest])
-    made = connection.execute(
-        insert(_MAIL_VOTE),
-        {
-            "digest_id": digest_id,
-            "paper_id": latest.paper_id,
-            "vote": latest.vote,
-            "cast_at": now,
-            "counted": not burst,
-            "before": pick.vote,
-            "before_source": pick.source or "",
-            "before_at": pick.voted_at,
-        },
-    )
-    number = made.inserted_primary_key
-    if number is not None and number[0] % PRUNED_EVERY == 0:
-        connection.execute(delete(_MAIL_VOTE).where(_MAIL_VOTE.c.cast_at < since))
+    _note(connection, digest, latest, before, counted=not burst)
     if not burst:
-        if pick.vote != latest.vote:
-            held = pick.vote is not None
-            feedback.put(connection, subscriber_id, *latest, source="mail", held=held)
+        if before[0] != latest.vote:
+            said = {"new_vote": latest.vote, "new_source": "mail", "new_voted_at": now}
+            put = _FIRST if before[0] is None else _CHANGED
+            put.run(connection, {"reader": reader, "paper": paper} | said)
+            _REVISED.run(connection, {"reader": reader})
         return True
-    counted = [each.id for each in recent if each.counted]
-    if counted:
-        _take_back(session, subscriber_id, counted)
-        log.warning("votes of a burst are not counted", digest=digest_id, votes=len(counted))
+    if counted := [each.id for each in recent]:
+        _take_back(connection, reader, digest, counted)
     return False
 
 
-def _take_back(session: Session, subscriber_id: int, counted: Sequence[int]) -> None:
-    """Each paper is again as it was before the first of these votes, the earliest first."""
-    person = feedback.reader(session, subscriber_id)
-    votes = session.exec(
-        select(MailVote).where(col(MailVote.id).in_(counted)).order_by(col(MailVote.id))
-    )
-    first: dict[int, MailVote] = {}
-    for each in votes:
-        first.setdefault(each.paper_id, each)
-        each.counted = False
-        session.add(each)
-    for paper_id, each in first.items():
-        held = session.get(Feedback, (person.id, paper_id))
-        if held is None:  # the paper's row was merged into another meanwhile
-            continue
+def _note(
+    connection: Connection, digest: int, vote: _Vote, before: Sequence[Any], *, counted: bool
+) -> None:
+    """Remembers the vote, and what stood `before` it; now and then forgets the old ones."""
+    said, source, said_at = before
+    new = {
+        "digest_id": digest,
+        "paper_id": vote.paper_id,
+        "vote": vote.vote,
+        "cast_at": vote.cast_at,
+        "counted": counted,
+        "before": said,
+        "before_source": source or "",
+        "before_at": said_at,
+    }
+    [(number,)] = _CAST.rows(connection, {f"new_{name}": value for name, value in new.items()})
+    if number % PRUNED_EVERY == 0:
+        _PRUNE.run(connection, {"since": vote.cast_at - WINDOW})
+
+
+def _take_back(connection: Connection, reader: int, digest: int, recent: Sequence[int]) -> None:
+    """Each paper is again as it was before the first of these votes that were counted."""
+    which = _MAIL_VOTE.c.id.in_(recent) & _MAIL_VOTE.c.counted
+    votes = connection.execute(
+        select(_MAIL_VOTE).where(which).order_by(_MAIL_VOTE.c.id.desc())
+    ).all()
+    if not votes:
+        return
+    connection.execute(update(_MAIL_VOTE).where(which).values(counted=False))
+    for each in {vote.paper_id: vote for vote in votes}.values():  # the earliest of each paper
+        mine = {"reader": reader, "paper": each.paper_id}
         if each.before is None or each.before_at is None:
-            session.delete(held)
+            _NONE.run(connection, mine)
         else:
-            held.vote, held.source, held.voted_at = each.before, each.before_source, each.before_at
-            session.add(held)
-    person.revision += 1
-    session.add(person)
+            said = {"vote": each.before, "source": each.before_source, "voted_at": each.before_at}
+            _CHANGED.run(connection, mine | {f"new_{name}": value for name, value in said.items()})
+    _REVISED.run(connection, {"reader": reader})
+    log.warning("votes of a burst are not counted", digest=digest, votes=len(votes))

@@ -1,15 +1,20 @@
 """A statement that is compiled once and then goes to the driver as it is.
 
-What every message does to its row, it does through these: the way through SQLAlchemy's execution
-takes four times as long as the database does (`benchmarks/mail.py`).
+What every message does to its row, and every vote that comes by mail, goes this way: the one
+through SQLAlchemy's execution takes four times as long as the database does (`benchmarks/mail.py`,
+`benchmarks/votes.py`).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Dialect, Update
+from sqlalchemy import Connection, Dialect, SelectBase, UpdateBase
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.types import TypeEngine
+
+Convert = Callable[[Any], Any] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,29 +26,59 @@ class _Form:
     stored: Mapping[str, Callable[[Any], Any]]  # how a parameter's value is stored
     order: tuple[str, ...] | None  # of the parameters; None where they go by their names
 
+    def parameters(self, values: Mapping[str, Any]) -> Any:
+        given = {**self.fixed, **values}
+        for name, stored in self.stored.items():
+            given[name] = stored(given[name])
+        return [given[name] for name in self.order] if self.order else given
+
 
 class Prepared:
-    """An update whose parameters have one value each: no IN over a list."""
+    """A statement whose parameters have one value each: no IN over a list."""
 
-    def __init__(self, statement: Update) -> None:
+    def __init__(self, statement: UpdateBase | SelectBase) -> None:
         self._statement = statement
         self._forms: dict[str, _Form] = {}
+        self._types: Sequence[TypeEngine[Any]] = ()
+        if isinstance(statement, SelectBase):
+            self._types = [column.type for column in statement.selected_columns]
+        self._shown: dict[str, list[Convert]] = {}  # how a stored value is given back
 
     def run(self, connection: Connection, values: Mapping[str, Any]) -> int:
         """How many rows it changed; outside of a transaction it is one of its own. Raises what
         SQLAlchemy raises."""
+        with self._executed(connection, values) as cursor:
+            return int(cursor.rowcount)
+
+    def rows(self, connection: Connection, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        """The rows that it selects, or the numbers that an insert returns."""
+        with self._executed(connection, values) as cursor:
+            found: list[tuple[Any, ...]] = cursor.fetchall()
+            if not self._types or not found:
+                return found
+            shown = self._shown.get(connection.dialect.name) or self._shown.setdefault(
+                connection.dialect.name, self._converts(connection.dialect, cursor.description)
+            )
+        return [
+            tuple(
+                value if convert is None else convert(value)
+                for value, convert in zip(row, shown, strict=True)
+            )
+            for row in found
+        ]
+
+    @contextmanager
+    def _executed(self, connection: Connection, values: Mapping[str, Any]) -> Iterator[Any]:
         dialect, raw = connection.dialect, connection.connection
         form = self._forms.get(dialect.name) or self._forms.setdefault(
             dialect.name, _compiled(self._statement, dialect)
         )
-        given = {**form.fixed, **values}
-        for name, stored in form.stored.items():
-            given[name] = stored(given[name])
+        parameters = form.parameters(values)
         alone = not connection.in_transaction()
         try:
             cursor = raw.cursor()
-            cursor.execute(form.sql, [given[name] for name in form.order] if form.order else given)
-            changed = int(cursor.rowcount)
+            cursor.execute(form.sql, parameters)
+            yield cursor
             cursor.close()
             if alone:
                 raw.commit()
@@ -58,10 +93,15 @@ class Prepared:
                 hide_parameters=True,
                 dialect=dialect,
             ) from error
-        return changed
+
+    def _converts(self, dialect: Dialect, description: Sequence[Sequence[Any]]) -> list[Convert]:
+        return [
+            kind.dialect_impl(dialect).result_processor(dialect, column[1])
+            for kind, column in zip(self._types, description, strict=True)
+        ]
 
 
-def _compiled(statement: Update, dialect: Dialect) -> _Form:
+def _compiled(statement: UpdateBase | SelectBase, dialect: Dialect) -> _Form:
     made = statement.compile(dialect=dialect)
     stored = {
         name: process

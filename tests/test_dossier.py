@@ -10,6 +10,7 @@ from digest import bursts, dossier, feedback, subscribers
 from digest.delivery import deliver, prepare
 from digest.models import Bounce, Door, Handover, PaperNews, ToldNews, metadata
 from digest.suppressions import suppress
+from digest.tokens import Token
 
 # Where each table that knows readers shows in the file.
 SHOWN = {
@@ -37,7 +38,8 @@ def full(app, ada, pia, clock, mailbox):
     papers = announce(app, clock().date())
     deliver(app)
     with app.db.write() as session:
-        bursts.vote_on(session, ada.id, 1, 1, "up", clock())
+        link = Token("vote", ada.id, 0, 1, clock())
+        bursts.vote_on(session.connection(), link, 1, "up", clock())
         feedback.record(session, pia.id, papers[7], "up", source="web", now=clock())
         news = PaperNews(
             paper_id=papers[0], kind="version", version=2, line="v2", recorded_at=clock()

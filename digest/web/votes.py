@@ -1,5 +1,7 @@
 """The vote page that a mail's thumbs open, and its buttons."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from starlette.datastructures import FormData
@@ -11,7 +13,7 @@ from digest.errors import NotFound
 from digest.feedback import Ballot
 from digest.mail.links import split_vote
 from digest.tokens import InvalidToken, Token
-from digest.web.bearing import bearer
+from digest.web.bearing import bearer, read_token
 from digest.web.pages import app_of, page, text_of
 
 
@@ -25,41 +27,51 @@ class _Wish:
     position: int
     vote: str
 
+    @property
+    def whose(self) -> tuple[int, int]:
+        """The reader, and the digest."""
+        return self.token.subscriber_id, self.token.subject
+
     def link(self, ballot: Ballot) -> str:
         """The last part of the address of another pick's page."""
         return f"{self.signed}.{ballot.position}{self.vote[0]}"
 
 
 def vote_page(request: Request) -> Response:
-    return _ballots(request, _wish(request), recorded="")
+    wish = _wish(request)
+    bearer(request, "vote", wish.signed)
+    with app_of(request).db.read() as session, _no_such_link():
+        ballots = feedback.ballots(session.connection(), *wish.whose)
+    return _page(request, wish, ballots, recorded="")
 
 
 def vote(request: Request, form: FormData) -> Response:
-    """Records what the button says; the same again changes nothing, a scanner's burst neither."""
+    """Records what the button says; the same again changes nothing, a scanner's burst neither. The
+    page is sent when the vote is committed."""
     wish, said, app = _wish(request), text_of(form, "vote"), app_of(request)
-    whose = wish.token.subscriber_id, wish.token.subject, wish.position
-    try:
-        with app.db.write() as session:
-            counted = bursts.vote_on(session, *whose, said, app.now())
-    except NotFound as error:
-        raise InvalidToken from error
-    return _ballots(request, wish, recorded=said if counted else "burst")
+    with _no_such_link(), app.db.connect() as connection:
+        counted = bursts.vote_on(connection, wish.token, wish.position, said, app.now())
+        ballots = feedback.ballots(connection, *wish.whose)
+    return _page(request, wish, ballots, recorded=said if counted else "burst")
 
 
 def _wish(request: Request) -> _Wish:
     signed, position, wanted = split_vote(request.path_params["token"])
-    token, _ = bearer(request, "vote", signed)
-    return _Wish(token, signed, position, wanted)
+    return _Wish(read_token(request, "vote", signed), signed, position, wanted)
 
 
-def _ballots(request: Request, wish: _Wish, *, recorded: str) -> Response:
-    """The page of one pick, with the others of its digest below. Raises InvalidToken where the
-    digest has none there."""
+@contextmanager
+def _no_such_link() -> Iterator[None]:
+    """What a token names and is not there was never linked."""
     try:
-        with app_of(request).db.read() as session:
-            ballots = feedback.ballots(session, wish.token.subscriber_id, wish.token.subject)
+        yield
     except NotFound as error:
         raise InvalidToken from error
+
+
+def _page(request: Request, wish: _Wish, ballots: list[Ballot], *, recorded: str) -> Response:
+    """The page of one pick, with the others of its digest below. Raises InvalidToken where the
+    digest has none there."""
     this = next((ballot for ballot in ballots if ballot.position == wish.position), None)
     if this is None:
         raise InvalidToken
