@@ -127,11 +127,12 @@ def rankings(
 
     The features are learned anew for each day; the latent space, which costs most, every 20th.
     """
+    from digest.ranking.corpus import Corpus  # noqa: PLC0415 (slow import)
     from digest.ranking.counting import count  # noqa: PLC0415 (slow import)
     from digest.ranking.features import FeatureSpace  # noqa: PLC0415 (slow import)
 
     ordered = sorted(papers, key=lambda paper: (paper.day, paper.id))
-    counts = count(ordered)
+    counts = count(Corpus.of(ordered))
     listing_days = [paper.day for paper in ordered]
     by_day: dict[str, list[Task]] = defaultdict(list)
     for task in tasks:
@@ -152,7 +153,7 @@ def rankings(
 def _latent(counts: "Counts") -> "Latent":
     from digest.ranking.latent import Latent  # noqa: PLC0415 (slow import)
 
-    return Latent.fit(counts.matrix[:, counts.term_count :])
+    return Latent.fit(counts.plain)
 
 
 @dataclass(frozen=True)

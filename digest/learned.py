@@ -97,8 +97,7 @@ def _strongest(space: "FeatureSpace", row: Any) -> tuple[str, ...]:
     the longer one."""
     import numpy as np  # noqa: PLC0415 (slow import)
 
-    having = np.diff(space.near_terms.indptr)
-    row = np.where(having >= space.neighbourhood.shape[0] / _RAREST, row, 0)
+    row = np.where(space.having >= len(space.neighbourhood) / _RAREST, row, 0)
     best = np.argsort(-row, kind="stable")[:_POOL]
     strong = [at for at in best if row[at] > _LEAST * row[best[0]]]
     terms = (space.terms[at] for at in strong)

@@ -302,7 +302,9 @@ class Suppression(SQLModel, table=True):
 
 class StoredSpace(SQLModel, table=True):
     """A fitted feature space; the newest one is in use, older ones go. `papers` are the ids of
-    those that it was fitted to, in the order of its rows: eight bytes each."""
+    those that it was fitted to, in the order of its rows, and then the milliseconds at which each
+    was changed last: eight bytes each. `corpus` are their words, for the next fit; earlier releases
+    had none."""
 
     __tablename__ = "feature_space"
     version: str = Field(primary_key=True)
@@ -310,6 +312,7 @@ class StoredSpace(SQLModel, table=True):
     fitted_at: datetime = _moment()
     papers: bytes | None = None
     data: bytes
+    corpus: bytes | None = None
 
 
 class StoredRanker(SQLModel, table=True):

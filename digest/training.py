@@ -12,6 +12,7 @@ from sqlalchemy import delete, func
 from sqlalchemy.exc import NoResultFound
 from sqlmodel import Session, col, select
 
+from digest import fitting
 from digest.db import Db, alone, upsert
 from digest.editions import papers_by_id
 from digest.feedback import training_set, vote_counts
@@ -19,15 +20,15 @@ from digest.models import Paper, StoredRanker, StoredSpace, Subscriber
 from digest.ranking.profile import Profile, Topic
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from digest.app import App
     from digest.ranking.features import FeatureSpace, PaperRows
     from digest.ranking.ranker import Ranker, Solver
 
 REFIT_GROWTH = 1.05
-CORPUS = 40_000
 KEPT_ROWS = 20_000
-# What a reader said of a paper trains that reader's model alone.
-LISTED = col(Paper.version) > 0
+READABLE = col(StoredSpace.corpus).is_not(None)  # earlier releases stored another form
 
 
 @dataclass(frozen=True)
@@ -59,17 +60,21 @@ def feature_space(app: "App") -> "FeatureSpace":
 
 
 def stored_space(app: "App") -> "FeatureSpace | None":
-    """The newest feature space; None before the first was fitted."""
+    """The newest feature space; None before the first was fitted, and after an upgrade until it is
+    fitted anew."""
     while version := _newest(app):
         with suppress(NoResultFound):  # another process has just replaced it
-            return load_space(app.db, version)
+            try:
+                return load_space(app.db, version)
+            except ValueError:  # of another form
+                return None
     return None
 
 
 def _newest(app: "App") -> str | None:
-    newest = select(StoredSpace.version).order_by(col(StoredSpace.fitted_at).desc())
+    newest = select(StoredSpace.version).where(READABLE)
     with app.db.read() as session:
-        return session.exec(newest).first()
+        return session.exec(newest.order_by(col(StoredSpace.fitted_at).desc())).first()
 
 
 def refit_if_due(app: "App") -> bool:
@@ -83,12 +88,12 @@ def refit_if_due(app: "App") -> bool:
 def _refit_if_due(app: "App") -> bool:
     with app.db.read() as session:
         stored = session.exec(
-            select(StoredSpace.documents, StoredSpace.fitted_at).order_by(
-                col(StoredSpace.fitted_at).desc()
-            )
+            select(StoredSpace.documents, StoredSpace.fitted_at)
+            .where(READABLE)
+            .order_by(col(StoredSpace.fitted_at).desc())
         ).first()
         papers, newest = session.exec(
-            select(func.count(), func.max(Paper.announced_at)).where(LISTED)
+            select(func.count(), func.max(Paper.announced_at)).where(fitting.LISTED)
         ).one()
     if papers == 0 or (stored is not None and not _is_stale(*stored, papers, newest, app.now())):
         return False
@@ -99,7 +104,7 @@ def _refit_if_due(app: "App") -> bool:
 def _is_stale(
     documents: int, fitted_at: datetime, papers: int, newest: datetime | None, now: datetime
 ) -> bool:
-    if min(papers, CORPUS) > documents * REFIT_GROWTH:
+    if min(papers, fitting.CORPUS) > documents * REFIT_GROWTH:
         return True
     return newest is not None and newest > fitted_at and now.date() > fitted_at.date()
 
@@ -107,29 +112,21 @@ def _is_stale(
 def refit(app: "App") -> "FeatureSpace":
     """Fits the feature space to the newest papers and keeps it. No ranker is lost by it: rankers
     name papers, and a paper's row is made anew in any space."""
-    import numpy as np  # noqa: PLC0415 (slow import)
-
-    from digest.ranking.features import FeatureSpace  # noqa: PLC0415 (slow import)
-
     read_at = app.now()
-    table = Paper.__table__.c  # type: ignore[attr-defined]
-    columns = sa.select(table.id, table.title, table.abstract, table.categories)
-    with app.db.read() as session:
-        newest = session.execute(columns.where(LISTED).order_by(table.id.desc()).limit(CORPUS))
-        papers = sorted(newest, key=lambda paper: (paper.title, paper.abstract))
-    space = FeatureSpace.fit(papers)
+    fitted = fitting.fit(app, stored_space(app))
+    space = fitted.space
+    row = StoredSpace(
+        version=space.version,
+        documents=fitted.papers.shape[1],
+        fitted_at=read_at,
+        papers=fitted.papers.astype("<i8").tobytes(),
+        data=space.dumps(),
+        corpus=fitted.corpus.dumps(),
+    )
     with app.db.write() as session:
         alone(session, "features")
         session.exec(delete(StoredSpace))
-        session.add(
-            StoredSpace(
-                version=space.version,
-                documents=len(papers),
-                fitted_at=read_at,
-                papers=np.array([paper.id for paper in papers], "<i8").tobytes(),
-                data=space.dumps(),
-            )
-        )
+        session.add(row)
     return space
 
 
@@ -213,11 +210,9 @@ def rows_of(db: Db, space: "FeatureSpace", papers: Sequence[Paper]) -> Any:
     import scipy.sparse as sp  # noqa: PLC0415 (slow import)
 
     fitted = _fitted(db, space.version)
-    at = np.array(
-        [fitted.row_of.get(p.id or 0, -1) if p.updated_at < fitted.at else -1 for p in papers], int
-    )
+    at = np.array([fitted.row(p.id or 0, p.updated_at) for p in papers], int)
     made = space.transform([paper for paper, row in zip(papers, at, strict=True) if row < 0])
-    both = sp.vstack([space.neighbourhood[at[at >= 0]], made], format="csr")
+    both = sp.vstack([space.neighbourhood.rows(at[at >= 0]), made], format="csr")
     place = np.argsort(np.argsort(at < 0, kind="stable"), kind="stable")
     return sp.csr_array(both[place])
 
@@ -231,10 +226,10 @@ def _known(db: Db, space: "FeatureSpace", session: Session, named: Collection[in
 
     fitted = _fitted(db, space.version)
     changed = _changed(session, named)
-    inside = sorted(p for p, at in changed.items() if p in fitted.row_of and at < fitted.at)
+    inside = sorted(paper for paper, at in changed.items() if fitted.row(paper, at) >= 0)
     outside = {paper: changed[paper] for paper in changed.keys() - set(inside)}
     made, rows = _made(db, space, session, outside)
-    listed = space.neighbourhood[[fitted.row_of[paper] for paper in inside]]
+    listed = space.neighbourhood.rows([fitted.row_of[paper] for paper in inside])
     return PaperRows(
         tuple(map(str, (*inside, *made))),
         sp.csr_array(sp.vstack([listed, rows], format="csr")) if made else listed,
@@ -273,21 +268,26 @@ def _made(
 
 @dataclass(frozen=True, slots=True)
 class _Fitted:
-    """Which row of the space is which paper's, as the paper was `at` that moment."""
+    """Which row of the space is which paper's, and when the paper had been changed last."""
 
     row_of: dict[int, int]
-    at: datetime
+    changed: "np.ndarray"
+
+    def row(self, paper: int, changed_at: datetime) -> int:
+        """The row of the paper as it is now, or -1."""
+        row = self.row_of.get(paper, -1)
+        same = row >= 0 and self.changed[row] == round(changed_at.timestamp() * 1000)
+        return row if same else -1
 
 
 @lru_cache(maxsize=2)
 def _fitted(db: Db, version: str) -> _Fitted:
     import numpy as np  # noqa: PLC0415 (slow import)
 
+    stored = select(StoredSpace.papers).where(StoredSpace.version == version)
     with db.read() as session:
-        stored = select(StoredSpace.papers, StoredSpace.fitted_at)
-        papers, at = session.exec(stored.where(StoredSpace.version == version)).one()
-    ids = np.frombuffer(papers or b"", "<i8").tolist()
-    return _Fitted({paper: row for row, paper in enumerate(ids)}, at)
+        papers, changed = np.frombuffer(session.exec(stored).one() or b"", "<i8").reshape(2, -1)
+    return _Fitted({paper: row for row, paper in enumerate(papers.tolist())}, changed)
 
 
 @lru_cache(maxsize=1)

@@ -4,14 +4,18 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
-from digest.ranking.counting import count, document_terms
-from digest.ranking.features import NEIGHBOURS, PAIR_WEIGHT, RARITY, FeatureSpace
+from digest.ranking.corpus import Corpus
+from digest.ranking.counting import count
+from digest.ranking.features import LATENT_LASTS, FeatureSpace
+from digest.ranking.neighbourhood import NEIGHBOURS
 from digest.ranking.profile import Profile, Topic
-from digest.ranking.text import PLAIN
+from digest.ranking.text import tells, variants, words
+from digest.ranking.weighing import PAIR_WEIGHT, RARITY
 
 
 @dataclass(frozen=True)
@@ -32,13 +36,24 @@ PAPERS = made(300)
 SPACE = FeatureSpace.fit(PAPERS)
 
 
+def terms(paper: Paper) -> list[str]:
+    """Every term of a paper, as often as it has it."""
+    found = []
+    for text in (paper.title, paper.abstract):
+        told = [word for word in words(text) if tells(word)]
+        found += told
+        found += [" ".join(term) for word in told for term in variants(word)]
+        found += [f"{first} {second}" for first, second in pairwise(told)]
+    return found
+
+
 def weighed(paper: Paper) -> tuple[dict[str, float], float]:
     """Each term's weight, and the length of the row by idf alone."""
-    having = Counter(term for each in PAPERS for term in set(document_terms(each)))
+    having = Counter(term for each in PAPERS for term in set(terms(each)))
     weight, square = {}, 0.0
-    for term, times in Counter(document_terms(paper)).items():
+    for term, times in Counter(terms(paper)).items():
         papers = having[term]
-        if term.startswith(PLAIN) or not 2 <= papers <= 0.3 * len(PAPERS):
+        if not 2 <= papers <= 0.3 * len(PAPERS):
             continue
         idf = math.log((1 + len(PAPERS)) / (1 + papers)) + 1
         part = (1 + math.log(times)) * (PAIR_WEIGHT if " " in term else 1)
@@ -56,7 +71,7 @@ def test_a_row_holds_the_terms_weighed_as_documented(at: int) -> None:
 
 
 def test_texts_and_their_counts_give_the_same_rows() -> None:
-    counts = count(PAPERS)
+    counts = count(Corpus.of(PAPERS))
     assert abs(SPACE.rows(counts) - SPACE.transform(PAPERS)).max() < 1e-6
 
 
@@ -71,10 +86,11 @@ def test_meaning_and_categories_have_length_one() -> None:
 def test_a_topic_speaks_by_the_papers_nearest_to_it() -> None:
     profile = Profile(topics=(Topic(PAPERS[40].title),), categories=(("c.0", 1.0),))
     topic = SPACE.topic_rows([PAPERS[40].title])[:, : len(SPACE.weight)]
-    words = (SPACE.neighbourhood[:, : len(SPACE.weight)] @ topic.T).toarray().ravel()
-    shared = SPACE.near_categories[:, SPACE.categories.index("c.0")].toarray().ravel()
-    nearest = np.argsort(-np.where(words > 0, 11 * words + 1.8 * shared, -1), kind="stable")
-    mean = SPACE.neighbourhood[nearest[:NEIGHBOURS]].toarray().mean(axis=0)
+    rows = SPACE.neighbourhood.rows(slice(None))
+    likeness = (rows[:, : len(SPACE.weight)] @ topic.T).toarray().ravel()
+    shared = rows[:, len(SPACE.weight) + SPACE.categories.index("c.0")].toarray().ravel()
+    nearest = np.argsort(-np.where(likeness > 0, 11 * likeness + 1.8 * shared, -1), kind="stable")
+    mean = rows[nearest[:NEIGHBOURS]].toarray().mean(axis=0)
     told = SPACE.profile_rows([profile]).toarray().ravel()
     unsaid = np.flatnonzero(~topic.toarray().ravel().astype(bool))
     assert np.allclose(told[unsaid], 12 * mean[unsaid], atol=1e-4)
@@ -90,3 +106,51 @@ def test_profiles_at_once_say_what_each_says_alone() -> None:
     together = SPACE.profile_rows(profiles)
     alone = [SPACE.profile_rows([profile]).toarray().ravel() for profile in profiles]
     assert np.allclose(together.toarray(), np.array(alone), atol=1e-5)
+
+
+def later(space: FeatureSpace, before: list[Paper], after: list[Paper]) -> FeatureSpace:
+    """The space renewed for other papers, read once each."""
+    former = Corpus.of(before)
+    former = former.take(former.order)
+    known = {mark: row for row, mark in enumerate(former.marks.tolist())}
+    corpus = former.joined(Corpus.of([paper for paper in after if paper not in before]))
+    kept = [at for at, mark in enumerate(corpus.marks.tolist()) if mark in marks(after)]
+    kept.sort(key=lambda at: corpus.marks[at])
+    corpus = corpus.take(kept).compact()
+    return space.renewed(corpus, np.array([known.get(mark, -1) for mark in corpus.marks.tolist()]))
+
+
+def marks(papers: list[Paper]) -> set[int]:
+    return set(Corpus.of(papers).marks.tolist())
+
+
+def test_a_space_renewed_by_many_papers_is_that_of_all_papers_read_at_once() -> None:
+    before, after = PAPERS[:200], PAPERS[50:]
+    assert later(FeatureSpace.fit(before), before, after).version == FeatureSpace.fit(after).version
+
+
+def test_a_space_renewed_by_few_papers_weighs_anew_and_keeps_what_words_mean() -> None:
+    before, after = PAPERS[:295], PAPERS[2:]
+    former, anew = FeatureSpace.fit(before), FeatureSpace.fit(after)
+    space = later(former, before, after)
+    assert tuple(space.terms) == tuple(anew.terms)
+    assert (space.weight == anew.weight).all()
+    assert space.latent.moved == 7 < LATENT_LASTS * len(after)
+    one = PAPERS[100:101]
+    meaning = space.transform(one)[:, space.latent_from :].toarray()
+    assert np.allclose(meaning, former.transform(one)[:, former.latent_from :].toarray(), atol=1e-5)
+    same = space.neighbourhood.rows(slice(None)).toarray()
+    theirs = space.transform(sorted(after, key=mark)).toarray()
+    assert np.allclose(same, theirs, atol=2e-3)
+
+
+def mark(paper: Paper) -> int:
+    return int(Corpus.of([paper]).marks[0])
+
+
+def test_papers_in_many_slices_are_counted_as_in_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = count(Corpus.of(PAPERS))
+    monkeypatch.setattr("digest.ranking.counting._AT_ONCE", 1000)
+    sliced = count(Corpus.of(PAPERS))
+    assert (sliced.vocabulary.keys == whole.vocabulary.keys).all()
+    assert abs(sliced.terms.astype(int) - whole.terms.astype(int)).max() == 0

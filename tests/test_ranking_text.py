@@ -1,11 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digest.ranking.text import PLAIN, sentences, terms, words
-
-
-def told(text: str) -> list[str]:
-    return [term for term in terms(text) if not term.startswith(PLAIN)]
+from digest.ranking.text import sentences, tells, variants, words
 
 
 def test_words_keep_inner_hyphens_and_lose_tex() -> None:
@@ -14,11 +10,17 @@ def test_words_keep_inner_hyphens_and_lose_tex() -> None:
     ]
 
 
-def test_terms_hold_singulars_parts_and_pairs_but_no_stop_words() -> None:
-    assert told("the vision-language models") == [
-        *("vision-language", "vision", "language", "vision language"),
-        *("models", "model", "vision-language models"),
+def test_stop_words_and_letters_tell_nothing() -> None:
+    assert [word for word in words("The s of a state-of-the-art") if tells(word)] == [
+        "state-of-the-art"
     ]
+
+
+def test_words_bring_their_singular_and_their_parts() -> None:
+    assert variants("model") == []
+    assert variants("models") == [("model",)]
+    assert variants("vision-languages") == [("vision",), ("language",), ("vision", "languages")]
+    assert variants("state-of-the-art") == [("state",), ("art",), ("state", "art")]
 
 
 def test_sentences_are_not_cut_at_abbreviations() -> None:

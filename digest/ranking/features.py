@@ -1,33 +1,30 @@
 """Papers as rows of a matrix: weighted terms of title and abstract, categories, latent space."""
 
 import hashlib
-import io
-import random
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property, lru_cache
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
-from digest.ranking.counting import Counts, Document, count, document_terms, incidence
+from digest.ranking.corpus import Corpus, Document, incidence, ones
+from digest.ranking.counting import Counts, Vocabulary, count
 from digest.ranking.latent import Latent
+from digest.ranking.neighbourhood import Neighbourhood
+from digest.ranking.packing import lines, packed, texts, unpacked
 from digest.ranking.profile import Profile
-from digest.ranking.weighing import learned_idf, unit, weigh
+from digest.ranking.weighing import Weights, joined, unit, weigh
 
 BACKGROUND = 1000
-NEIGHBOURHOOD = 40_000
-NEIGHBOURS = 5
-MAX_SHARE = 0.3
-RARITY = 0.06
-PAIR_WEIGHT = 0.65
+# A latent space serves until a twentieth of the papers are others than it was learned from.
+LATENT_LASTS = 0.05
 
 # What a topic's words, the papers nearest to it and a wished category say for a paper, in log-odds
 # per unit of likeness: fitted over many readers (docs/ranking.md).
 TOPIC_TERMS, TOPIC_LATENT, CATEGORY = 2.5, 2.5, 1.7
 NEAR_TERMS, NEAR_LATENT = 12.0, 2.2
-
 
 _LIKENESS_KEPT = 3000
 
@@ -59,18 +56,18 @@ class PaperRows:
 class FeatureSpace:
     """What terms weigh, what words mean, and the papers that stand for all others.
 
-    A row has a column per term, then per category, then per latent dimension. `norm` weighs the
-    terms for a row's length only. `neighbourhood` are the rows among which a topic finds the papers
-    that it is about; `ordinary` says which of them are the background, up to 1,000.
+    A row has a column per term, then per category, then per latent dimension. The `neighbourhood`
+    are the papers that the space was learned from, in the order in which they came, and among
+    which a topic finds those that it is about; `ordinary` says which of them are the background, up
+    to 1,000.
     """
 
-    vocabulary: tuple[str, ...]
+    vocabulary: Vocabulary
     categories: tuple[str, ...]
-    weight: np.ndarray
-    norm: np.ndarray
+    weights: Weights
     latent: Latent
     ordinary: np.ndarray = field(repr=False)
-    neighbourhood: Any = field(repr=False, compare=False)
+    neighbourhood: Neighbourhood
 
     @classmethod
     def fit(cls, documents: Iterable[Document]) -> "FeatureSpace":
@@ -78,50 +75,58 @@ class FeatureSpace:
 
         The same papers in any order give the same space.
         """
-        papers = sorted(documents, key=lambda paper: (paper.title, paper.abstract))
-        return cls.of_counts(count(papers))
+        corpus = Corpus.of(documents)
+        return cls.of_counts(count(corpus.take(corpus.order)))
 
     @classmethod
     def of_counts(cls, counts: Counts, latent: Latent | None = None) -> "FeatureSpace":
-        """Learn from counted papers; a latent space learned on others of the same vocabulary may
-        be given.
+        """Learn from counted papers; a latent space learned on others of the same words may be
+        given."""
+        latent = latent or Latent.fit(counts.plain)
+        return cls._of(counts, latent, _meaning(latent, counts).astype(np.float16))
 
-        A term's weight is its idf, and for the rarest terms more (their part of likeness falls
-        with 1 / number of papers: two papers that share a name nobody else uses belong together);
-        a pair of words weighs less than a word. A term in more than 3 of 10 papers weighs nothing.
-        """
-        total, width = counts.matrix.shape[0], counts.term_count
-        having = np.bincount(counts.matrix.indices, minlength=len(counts.vocabulary))[:width]
-        common = having > max(MAX_SHARE * total, 8)
-        usable = (having > 0) & ((having > 1) | (total < 100)) & ~common
-        pair = _pair_weights(counts.vocabulary)[:width]
-        idf = learned_idf(counts.matrix)[:width]
-        rare = RARITY * total / np.maximum(having, 1)
-        space = cls(
+    @classmethod
+    def _of(cls, counts: Counts, latent: Latent, meaning: np.ndarray) -> "FeatureSpace":
+        corpus = counts.corpus
+        weights = Weights.learned(counts.terms, counts.vocabulary.pairs)
+        return cls(
             counts.vocabulary,
-            counts.categories,
-            np.where(usable, np.sqrt(idf**2 + rare) * pair, 0).astype(np.float32),
-            np.where(usable, idf * pair, 0).astype(np.float32),
-            latent or Latent.fit(counts.matrix[:, width:]),
-            np.zeros(0, np.int32),
-            None,
+            corpus.categories,
+            weights,
+            latent,
+            np.sort(corpus.order[:BACKGROUND]).astype(np.int32),
+            Neighbourhood(weights, counts.terms, corpus.codes, meaning),
         )
-        chance = random.Random(0)  # noqa: S311
-        near = sorted(chance.sample(range(total), min(NEIGHBOURHOOD, total)))
-        ordinary = sorted(chance.sample(range(len(near)), min(BACKGROUND, len(near))))
-        rows = space.rows(counts.take(near))
-        rows.data = rows.data.astype(np.float16).astype(np.float32)  # as it is stored
-        return replace(space, ordinary=np.array(ordinary, np.int32), neighbourhood=rows)
+
+    def renewed(self, corpus: Corpus, rows: np.ndarray) -> "FeatureSpace":
+        """The space of a later corpus, whose papers are these of the neighbourhood (-1: none).
+
+        Terms are weighed anew. What words mean is learned anew where enough papers came and went;
+        until then papers of both have their meaning as it is.
+        """
+        counts, came = count(corpus), rows < 0
+        moved = 2 * int(came.sum()) + len(self.neighbourhood) - len(rows)
+        if self.latent.moved + moved > LATENT_LASTS * len(rows):
+            return FeatureSpace.of_counts(counts)
+        latent = self.latent.among(self.vocabulary.words, corpus.words, moved)
+        meaning = self.neighbourhood.meaning[rows]
+        meaning[came] = _meaning(latent, counts.take(came))
+        return FeatureSpace._of(counts, latent, meaning)
 
     @property
     def width(self) -> int:
         """The number of columns."""
         return self.latent_from + self.latent.dimensions
 
-    @cached_property
-    def terms(self) -> tuple[str, ...]:
+    @property
+    def terms(self) -> Vocabulary:
         """What the first columns stand for."""
-        return self.vocabulary[: len(self.weight)]
+        return self.vocabulary
+
+    @property
+    def weight(self) -> np.ndarray:
+        """What each term weighs."""
+        return self.weights.weight
 
     @property
     def latent_from(self) -> int:
@@ -131,12 +136,21 @@ class FeatureSpace:
     @cached_property
     def version(self) -> str:
         """A short hash of the content: equal spaces, and only those, have equal versions."""
-        return hashlib.sha256(self.dumps()).hexdigest()[:16]
+        digest = hashlib.blake2b(digest_size=8)
+        for name, part in self._parts().items():
+            digest.update(f"{name} {part.shape}".encode())
+            digest.update(np.ascontiguousarray(part).data)
+        return digest.hexdigest()
+
+    @cached_property
+    def having(self) -> np.ndarray:
+        """How many papers of the neighbourhood have each term."""
+        return np.bincount(self.neighbourhood.terms.indices, minlength=len(self.weight))
 
     @cached_property
     def background(self) -> Any:
         """Rows of ordinary papers: what a reader has not asked for."""
-        return self.neighbourhood[self.ordinary]
+        return self.neighbourhood.rows(self.ordinary)
 
     @cached_property
     def typical(self) -> np.ndarray:
@@ -151,83 +165,75 @@ class FeatureSpace:
         return float(self.typical @ self.typical)
 
     @cached_property
-    def near_terms(self) -> Any:
-        """The neighbourhood's terms as columns of papers."""
-        return sp.csr_array(self.neighbourhood[:, : len(self.weight)].T)
-
-    @cached_property
-    def near_categories(self) -> Any:
-        """The neighbourhood's categories."""
-        return self.neighbourhood[:, len(self.weight) : self.latent_from]
-
-    @cached_property
     def typical_spread(self) -> float:
         """By how much ordinary papers differ in their likeness to the mean one (at least 1e-6)."""
         if not self.background.shape[0]:
             return 1.0
         return max(1e-6, float((self.background @ self.typical).std()))
 
-    @cached_property
-    def _tfidf(self) -> Any:
-        """scikit-learn's TF-IDF with our vocabulary and weights; lengths are ours."""
+    def transform(self, documents: Iterable[Document]) -> Any:
+        """One row per document, in order: csr float32, documents × width."""
+        corpus = Corpus.of(documents)
+        weighed, width = self._weighed(corpus), len(self.weight)
+        text = self.weights.rows(weighed[:, :width])
+        codes = unit(corpus.coded(self.categories))
+        return joined(text, codes, self.latent.project(weighed[:, width:]))
+
+    def rows(self, counts: Counts) -> Any:
+        """One row per counted paper; words, terms and categories must be the space's own."""
+        text = self.weights.rows(weigh(counts.terms, self.weights.norm))
+        return joined(text, unit(counts.corpus.codes), _meaning(self.latent, counts))
+
+    def _weighed(self, corpus: Corpus) -> Any:
+        """The papers' terms and, behind them, their words that have a meaning, by scikit-learn's
+        TF-IDF with what a term weighs in a row's length, and a word in its meaning, as idf."""
         from sklearn.feature_extraction.text import TfidfVectorizer  # noqa: PLC0415 (slow import)
 
+        said, ends = self._said(corpus)
+        used = np.unique(said)
+        idf = np.concatenate([self.weights.norm, self.latent.weight])
+        if not len(used):
+            return sp.csr_array((len(corpus), len(idf)), dtype=np.float32)
         tfidf = TfidfVectorizer(
-            analyzer=document_terms,
-            vocabulary=list(self.vocabulary),
+            analyzer=np.ndarray.tolist,
+            vocabulary={column: at for at, column in enumerate(used.tolist())},
             sublinear_tf=True,
             norm=None,
             dtype=np.float32,
         )
-        tfidf.idf_ = self._idf
-        return tfidf
-
-    @property
-    def _idf(self) -> np.ndarray:
-        """Of the terms and, behind them, of the plain words: what lengths are measured by."""
-        return np.concatenate([self.norm, self.latent.weight])
-
-    def _weighed(self, papers: Sequence[Document]) -> Any:
-        if not papers or not self.vocabulary:
-            return sp.csr_array((len(papers), len(self.vocabulary)), dtype=np.float32)
-        return sp.csr_array(self._tfidf.transform(papers))
-
-    def transform(self, documents: Iterable[Document]) -> Any:
-        """One row per document, in order: csr float32, documents × width."""
-        papers = list(documents)
-        codes = incidence([[(c, 1.0) for c in p.categories] for p in papers], self.categories)
-        return self._rows(self._weighed(papers), codes)
-
-    def rows(self, counts: Counts) -> Any:
-        """One row per counted paper; the vocabulary must be the space's own."""
-        return self._rows(weigh(counts.matrix, self._idf), counts.codes)
-
-    def _rows(self, weighed: Any, codes: Any) -> Any:
-        width = len(self.weight)
-        text = unit(weighed[:, :width])
-        text.data *= self._bump[text.indices]
-        text.eliminate_zeros()
-        return self._join(text, unit(codes), self.latent.project(weighed[:, width:]))
-
-    @cached_property
-    def _bump(self) -> np.ndarray:
-        """By how much a term weighs more than its part of the length."""
-        return np.asarray(self.weight / np.where(self.norm > 0, self.norm, 1), np.float32)
-
-    def _join(self, text: Any, codes: Any, latent: np.ndarray) -> Any:
+        tfidf.idf_ = idf[used]
+        found = tfidf.transform(np.split(said, ends)[: len(corpus)])
         return sp.csr_array(
-            sp.hstack([text, codes, sp.csr_array(latent)], format="csr", dtype=np.float32)
+            (found.data, used[found.indices], found.indptr), shape=(len(corpus), len(idf))
         )
+
+    def _said(self, corpus: Corpus) -> tuple[np.ndarray, np.ndarray]:
+        """The columns of the papers' terms and words, each as often as a paper has it, and where
+        each paper ends; what the space does not know is left out."""
+        counts, width = count(corpus, min_papers=1), len(self.weight)
+        number = self.vocabulary.numbers(corpus.words)
+        meant = np.full(len(self.vocabulary.words) + 1, -1)
+        meant[self.latent.words + 1] = width + np.arange(len(self.latent.words))
+        column = np.concatenate(
+            [
+                self.vocabulary.columns(counts.vocabulary, number),
+                np.where(number[1:] < 0, -1, meant[number[1:]]),
+            ]
+        )
+        both = sp.hstack([counts.terms, counts.plain], format="csr")
+        column = column[both.indices]
+        times = np.where(column < 0, 0, both.data)
+        return np.repeat(column, times), np.r_[0, np.cumsum(times)][both.indptr[1:]]
 
     def topic_rows(self, texts: Sequence[str]) -> Any:
         """One row per topic's text, texts × width; terms and meaning each of length one."""
-        weighed = self._weighed([_Text(text) for text in texts])
+        weighed = self._weighed(Corpus.of([_Text(text) for text in texts]))
         width = len(self.weight)
         text = sp.csr_array(weighed[:, :width])
-        text.data *= self._bump[text.indices]
-        latent = self.latent.project(weighed[:, width:], centred=False)
+        text.data *= self.weights.bump[text.indices]
         codes = sp.csr_array((len(texts), len(self.categories)), dtype=np.float32)
-        return self._join(unit(text), codes, latent)
+        meaning = self.latent.project(weighed[:, width:], centred=False)
+        return joined(unit(text), codes, meaning)
 
     def profile_rows(self, profiles: Sequence[Profile]) -> Any:
         """One row per profile: what its topics and categories say of a paper, as log-odds per
@@ -247,82 +253,75 @@ class FeatureSpace:
         text = unit(summed[:, : len(self.weight)])
         latent = _unit_rows(summed[:, self.latent_from :].toarray())
         codes = unit(incidence([p.categories for p in profiles], self.categories))
-        near = self._near(text, codes)
-        return self._join(
+        near = self.neighbourhood.nearest(text, codes)
+        return joined(
             TOPIC_TERMS * text + NEAR_TERMS * near[:, : len(self.weight)],
             CATEGORY * codes,
             TOPIC_LATENT * latent + NEAR_LATENT * near[:, self.latent_from :].toarray(),
         )
 
-    def _near(self, text: Any, codes: Any) -> Any:
-        """Per profile the mean of the papers nearest to its topics; empty without topics."""
-        profile, paper, likeness = _largest(text @ self.near_terms, 20 * NEIGHBOURS)
-        worth = 11 * likeness + 1.8 * self._shared(profile, paper, codes.toarray())
-        order = np.lexsort((paper, -worth, profile))
-        profile, paper = profile[order], paper[order]
-        place = np.arange(len(profile)) - np.searchsorted(profile, profile)
-        profile, paper = profile[place < NEIGHBOURS], paper[place < NEIGHBOURS]
-        size = np.bincount(profile, minlength=text.shape[0])
-        mean = sp.csr_array(
-            (1 / size[profile], (profile, paper)),
-            shape=(text.shape[0], self.neighbourhood.shape[0]),
-            dtype=np.float32,
-        )
-        return sp.csr_array(mean @ self.neighbourhood)
-
-    def _shared(self, profile: np.ndarray, paper: np.ndarray, codes: np.ndarray) -> np.ndarray:
-        """How much paper i of the neighbourhood is of the categories of profile i."""
-        theirs = self.near_categories[paper]
-        pair = np.repeat(np.arange(len(paper)), np.diff(theirs.indptr))
-        both = theirs.data * codes[profile[pair], theirs.indices]
-        return np.bincount(pair, both, len(paper)).astype(np.float32)
+    def _parts(self) -> dict[str, np.ndarray]:
+        near = self.neighbourhood
+        return {
+            "words": lines(self.vocabulary.words),
+            "keys": np.diff(self.vocabulary.keys, prepend=0),
+            "categories": lines(self.categories),
+            "weight": self.weights.weight,
+            "norm": self.weights.norm,
+            "latent_words": self.latent.words,
+            "latent_weight": self.latent.weight,
+            "components": self.latent.components.astype(np.float16),
+            "centre": self.latent.centre,
+            "moved": np.array([self.latent.moved]),
+            "ordinary": self.ordinary,
+            "terms": np.diff(near.terms.indices, prepend=np.int32(0)),
+            "starts": near.terms.indptr.astype(np.int32),
+            "times": near.terms.data,
+            "codes": near.codes.indices.astype(np.int32),
+            "coded": near.codes.indptr.astype(np.int32),
+            "meaning": near.meaning,
+        }
 
     def dumps(self) -> bytes:
-        """The space as bytes, the same for the same space; `loads` reads them."""
-        buffer = io.BytesIO()
-        near = self.neighbourhood[:, : self.latent_from]
-        np.savez_compressed(
-            buffer,
-            vocabulary=_encode(self.vocabulary),
-            categories=_encode(self.categories),
-            weight=self.weight,
-            norm=self.norm,
-            latent_weight=self.latent.weight,
-            components=self.latent.components.astype(np.float16),
-            centre=self.latent.centre,
-            ordinary=self.ordinary,
-            near_latent=self.neighbourhood[:, self.latent_from :].toarray().astype(np.float16),
-            near_data=near.data.astype(np.float16),
-            near_indices=near.indices.astype(np.int32),
-            near_indptr=near.indptr.astype(np.int32),
-        )
-        return buffer.getvalue()
+        """The space as bytes; `loads` reads them."""
+        return packed(self._parts())
 
     @classmethod
     def loads(cls, content: bytes) -> "FeatureSpace":
         """Read what `dumps` wrote. Raises ValueError where it is something else."""
-        with np.load(io.BytesIO(content), allow_pickle=False) as parts:
-            vocabulary, categories = _decode(parts["vocabulary"]), _decode(parts["categories"])
-            components = parts["components"].astype(np.float32)
-            latent = Latent(parts["latent_weight"], components, parts["centre"])
-            near = sp.csr_array(
-                (
-                    parts["near_data"].astype(np.float32),
-                    parts["near_indices"],
-                    parts["near_indptr"],
-                ),
-                shape=(len(parts["near_latent"]), len(parts["weight"]) + len(categories)),
-            )
-            meaning = sp.csr_array(parts["near_latent"].astype(np.float32))
-            return cls(
-                vocabulary,
-                categories,
-                parts["weight"],
-                parts["norm"],
-                latent,
-                parts["ordinary"],
-                sp.csr_array(sp.hstack([near, meaning], format="csr")),
-            )
+        try:
+            return cls._of_parts(unpacked(content))
+        except (KeyError, ValueError) as error:
+            raise ValueError(f"no stored feature space: {error}") from error
+
+    @classmethod
+    def _of_parts(cls, parts: Mapping[str, np.ndarray]) -> "FeatureSpace":
+        weights = Weights(parts["weight"], parts["norm"])
+        words, categories = texts(parts["words"]), texts(parts["categories"])
+        terms = sp.csr_array(
+            (parts["times"], np.cumsum(parts["terms"], dtype=np.int32), parts["starts"]),
+            shape=(len(parts["starts"]) - 1, len(weights.weight)),
+        )
+        latent = Latent(
+            parts["latent_words"],
+            parts["latent_weight"],
+            parts["components"].astype(np.float32),
+            parts["centre"],
+            int(parts["moved"][0]),
+        )
+        codes = ones(parts["codes"], parts["coded"], len(categories))
+        return cls(
+            Vocabulary(words, np.cumsum(parts["keys"])),
+            categories,
+            weights,
+            latent,
+            parts["ordinary"],
+            Neighbourhood(weights, terms, codes, parts["meaning"]),
+        )
+
+
+def _meaning(latent: Latent, counts: Counts) -> np.ndarray:
+    return latent.project(weigh(counts.plain[:, latent.words], latent.weight))
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,24 +329,6 @@ class _Text:
     title: str
     abstract: str = ""
     categories: tuple[str, ...] = ()
-
-
-@lru_cache(maxsize=1)
-def _pair_weights(vocabulary: tuple[str, ...]) -> np.ndarray:
-    return np.array([PAIR_WEIGHT if " " in term else 1.0 for term in vocabulary])
-
-
-def _largest(matrix: Any, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Row, column and value of each row's `count` largest entries, and of those equal to the
-    least of these."""
-    matrix = sp.csr_array(matrix)
-    kept = np.ones(matrix.nnz, bool)
-    for start, end in zip(matrix.indptr, matrix.indptr[1:], strict=False):
-        if end - start > count:
-            values = matrix.data[start:end]
-            kept[start:end] = values >= np.partition(values, -count)[-count]
-    row = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))[kept]
-    return row, matrix.indices[kept], matrix.data[kept]
 
 
 def _cosines(rows: Any) -> np.ndarray:
@@ -358,12 +339,3 @@ def _cosines(rows: Any) -> np.ndarray:
 def _unit_rows(rows: np.ndarray) -> np.ndarray:
     length = np.sqrt((rows * rows).sum(axis=1, keepdims=True))
     return np.asarray(rows / np.where(length > 0, length, 1), np.float32)
-
-
-def _encode(names: Sequence[str]) -> np.ndarray:
-    return np.frombuffer("\n".join(names).encode(), np.uint8)
-
-
-def _decode(content: np.ndarray) -> tuple[str, ...]:
-    text = content.tobytes().decode()
-    return tuple(text.split("\n")) if text else ()

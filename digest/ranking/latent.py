@@ -1,6 +1,7 @@
 """A latent space: what words mean by the company they keep (LSA: a truncated SVD of TF-IDF)."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,13 +14,19 @@ _MIN_PAPERS = 5
 _MAX_SHARE = 0.3
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Latent:
-    """Words × dimensions, the weight of each word, and the point where the mean paper lies."""
+    """The words that have a meaning (their places among all words, ascending), what each weighs,
+    words × dimensions, and the point where the mean paper lies.
 
-    weight: np.ndarray
-    components: np.ndarray
-    centre: np.ndarray
+    `moved` are the papers that came and went since these were learned.
+    """
+
+    words: np.ndarray = field(repr=False)
+    weight: np.ndarray = field(repr=False)
+    components: np.ndarray = field(repr=False)
+    centre: np.ndarray = field(repr=False)
+    moved: int = 0
 
     @property
     def dimensions(self) -> int:
@@ -35,17 +42,31 @@ class Latent:
 
         total, width = counts.shape
         having = np.bincount(counts.indices, minlength=width)
-        known = (having >= _MIN_PAPERS) & (having <= _MAX_SHARE * total)
-        size = min(DIMENSIONS, total // 10, int(known.sum()) // 10)
-        weight = np.where(known, learned_idf(counts), 0).astype(np.float32)
+        words = np.flatnonzero((having >= _MIN_PAPERS) & (having <= _MAX_SHARE * total))
+        words = words.astype(np.int32)
+        size = min(DIMENSIONS, total // 10, len(words) // 10)
         if total < _FEWEST_PAPERS or size < 2:
-            return cls(weight, np.zeros((width, 0), np.float32), np.zeros(0, np.float32))
-        columns = np.flatnonzero(known)
-        rows = unit(weigh(counts, weight))[:, columns]
+            none = np.zeros(0, np.float32)
+            return cls(words[:0], none, np.zeros((0, 0), np.float32), none)
+        weight = learned_idf(counts[:, words])
+        rows = unit(weigh(counts[:, words], weight))
         *_, axes = randomized_svd(rows, size, n_iter=3, random_state=0)
-        components = np.zeros((width, size), np.float32)
-        components[columns] = axes.T.astype(np.float16)
-        return cls(weight, components, np.asarray((rows @ components[columns]).mean(axis=0)))
+        components = axes.T.astype(np.float16).astype(np.float32)  # as it is stored
+        return cls(words, weight, components, np.asarray((rows @ components).mean(axis=0)))
+
+    def among(self, before: Sequence[str], after: Sequence[str], moved: int) -> "Latent":
+        """The same where the words are others now and so many more papers have come or gone; a
+        word that is no more says nothing."""
+        place = {word: at for at, word in enumerate(after)}
+        words = np.array([place.get(before[at], -1) for at in self.words], np.int32)
+        kept = words >= 0
+        return replace(
+            self,
+            words=words[kept],
+            weight=self.weight[kept],
+            components=self.components[kept],
+            moved=self.moved + moved,
+        )
 
     def project(self, weighed: Any, *, centred: bool = True) -> np.ndarray:
         """Unit rows of documents, whose words `weight` has weighed: documents × dimensions; zero

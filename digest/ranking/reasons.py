@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from digest.categories import names
-from digest.ranking.counting import Document
+from digest.ranking.corpus import Document
 from digest.ranking.features import FeatureSpace, PaperRows
 from digest.ranking.profile import Profile
 from digest.ranking.ranker import (

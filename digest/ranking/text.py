@@ -2,10 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Iterator
 from functools import cache
-
-PLAIN = "="  # marks a bare word, which feeds the latent space; no term contains it
 
 # \"o and \'{e} are letters with a mark; \textit and \times are commands without content.
 _ACCENT = re.compile(r"\\[\"'`^~=.]\s*\{?\\?([A-Za-z])\}?|\\[uvHcdbrk]\s*\{\\?([A-Za-z])\}")
@@ -35,37 +32,23 @@ def words(text: str) -> list[str]:
         text = "".join(
             c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c)
         )
-    return [word.replace("‐", "-").replace("‑", "-") for word in _WORD.findall(text.lower())]
+    return _WORD.findall(text.lower().replace("‐", "-").replace("‑", "-"))
 
 
-def terms(text: str) -> Iterator[str]:
-    """The terms of a text: its words that are no stop words, the singular of a plural, the parts of
-    a hyphenated word, each two words that follow each other, and each word again as PLAIN.
-    """
-    stop = stop_words()
-    before = ""
-    for word in words(text):
-        if len(word) < 2 or word in stop:
-            continue
-        yield word
-        yield PLAIN + word
-        yield from _variants(word, stop)
-        if before:
-            yield f"{before} {word}"
-        before = word
+def tells(word: str) -> bool:
+    """Whether the word is a term: longer than a letter and no stop word."""
+    return len(word) > 1 and word not in stop_words()
 
 
-def _variants(word: str, stop: frozenset[str]) -> Iterator[str]:
+def variants(word: str) -> list[tuple[str, ...]]:
+    """The terms that a word brings besides itself, of one or two words: the singular of a plural,
+    the parts of a hyphenated word, and a pair of parts."""
     if "-" not in word:
         single = _singular(word)
-        if single != word:
-            yield single
-        return
-    parts = [part for part in word.split("-") if len(part) > 1 and part not in stop]
-    for part in parts:
-        yield _singular(part)
-    if len(parts) == 2:
-        yield f"{parts[0]} {parts[1]}"
+        return [(single,)] if single != word else []
+    parts = [part for part in word.split("-") if tells(part)]
+    both = [tuple(parts)] if len(parts) == 2 else []
+    return [*((_singular(part),) for part in parts), *both]
 
 
 def _singular(word: str) -> str:

@@ -1,0 +1,104 @@
+"""The feature space of the newest papers, made from what is known of the former one's."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+from sqlmodel import Session, col, select
+
+from digest.models import Paper, StoredSpace
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from digest.app import App
+    from digest.ranking.corpus import Corpus
+    from digest.ranking.features import FeatureSpace
+
+CORPUS = 40_000
+_AT_ONCE = 500  # papers whose texts are read at once
+# What a reader said of a paper trains that reader's model alone.
+LISTED = col(Paper.version) > 0
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A space, its papers as words, and their ids and when each was changed (2 × papers), all in
+    the order of the space's rows."""
+
+    space: "FeatureSpace"
+    corpus: "Corpus"
+    papers: "np.ndarray"
+
+
+def fit(app: "App", former: "FeatureSpace | None") -> Fitted:
+    """The space of the newest listed papers. Texts are read of those alone that came or changed
+    since the former one was fitted."""
+    import numpy as np  # noqa: PLC0415 (slow import)
+
+    from digest.ranking.corpus import Corpus  # noqa: PLC0415 (slow import)
+    from digest.ranking.counting import count  # noqa: PLC0415 (slow import)
+    from digest.ranking.features import FeatureSpace  # noqa: PLC0415 (slow import)
+
+    before = former and _kept(app, former)
+    with app.db.read() as session:
+        papers = _newest(session)
+        rows = _rows(papers, before.papers) if before else np.full(papers.shape[1], -1)
+        corpus = Corpus.of(_texts(session, papers[0, rows < 0].tolist()))
+    at = rows.copy()
+    at[rows < 0] = (len(before.corpus) if before else 0) + np.arange(len(corpus))
+    if before:
+        corpus = before.corpus.joined(corpus)
+    order = np.argsort(corpus.marks[at], kind="stable")
+    corpus = corpus.take(at[order]).compact()
+    space = (
+        before.space.renewed(corpus, rows[order])
+        if before
+        else FeatureSpace.of_counts(count(corpus))
+    )
+    return Fitted(space, corpus, papers[:, order])
+
+
+def _kept(app: "App", space: "FeatureSpace") -> Fitted | None:
+    """What is stored beside the space; None where it is gone, or was stored by another release."""
+    import numpy as np  # noqa: PLC0415 (slow import)
+
+    from digest.ranking.corpus import Corpus  # noqa: PLC0415 (slow import)
+
+    stored = select(StoredSpace.papers, StoredSpace.corpus)
+    with app.db.read() as session:
+        found = session.exec(stored.where(StoredSpace.version == space.version)).first()
+    with suppress(ValueError):
+        if found and found[0] is not None and found[1] is not None:
+            papers = np.frombuffer(found[0], "<i8").reshape(2, -1)
+            return Fitted(space, Corpus.loads(found[1]), papers)
+    return None
+
+
+def _newest(session: Session) -> "np.ndarray":
+    """The ids of the newest listed papers, ascending, and when each was changed."""
+    import numpy as np  # noqa: PLC0415 (slow import)
+
+    table = Paper.__table__.c  # type: ignore[attr-defined]
+    changed = sa.type_coerce(table.updated_at, sa.BigInteger)
+    newest = sa.select(table.id, changed).where(LISTED).order_by(table.id.desc()).limit(CORPUS)
+    found = [tuple(row) for row in session.execute(newest)]
+    return np.array(found[::-1], np.int64).reshape(-1, 2).T
+
+
+def _rows(papers: "np.ndarray", known: "np.ndarray") -> "np.ndarray":
+    """Where among the known ones each paper is, as it was then; -1 where it is not."""
+    import numpy as np  # noqa: PLC0415 (slow import)
+
+    order = np.argsort(known[0])
+    at = order[np.minimum(np.searchsorted(known[0, order], papers[0]), len(order) - 1)]
+    return np.where((known[:, at] == papers).all(axis=0), at, -1)
+
+
+def _texts(session: Session, papers: Sequence[int]) -> Iterator[Any]:
+    table = Paper.__table__.c  # type: ignore[attr-defined]
+    texts = sa.select(table.title, table.abstract, table.categories).order_by(table.id)
+    for start in range(0, len(papers), _AT_ONCE):
+        yield from session.execute(texts.where(table.id.in_(papers[start : start + _AT_ONCE])))
