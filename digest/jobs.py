@@ -13,6 +13,7 @@ from digest import (
     handing,
     outcomes,
     retention,
+    signup,
     subscribers,
     summaries,
     training,
@@ -102,7 +103,7 @@ def tidy(app: App, stop: Stop) -> None:
     if late := clock.put_right(app):
         log.warning("the clock ran ahead: digests were put off too far", readers=late)
     subscribers.end_pauses(app)
-    subscribers.purge_unconfirmed(app)
+    signup.purge_unconfirmed(app)
     batches.forget_raw(app)
     outcomes.forget(app)
     retention.forget_listings(app, stop)

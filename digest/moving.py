@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import update
 from sqlmodel import Session, col
 
-from digest import bounds, subscribers
+from digest import bounds, signup, subscribers
 from digest.changes import Address, parse_address
 from digest.errors import InputError, NotFound
 from digest.mail import outbox
@@ -61,7 +61,7 @@ def confirm(app: "App", subscriber_id: int, message_id: int) -> Subscriber:
         if person.status == "active" and person.next_digest_at is None:  # the old one was dead
             person.next_digest_at = subscribers.due_next(person, now)
         session.add(person)
-        subscribers.forget_erasure(app, session, address.key)
+        signup.forget_erasure(app, session, address.key)
         outbox.enqueue(session, "moved", subscriber_id, now, recipient=left)
     return person
 

@@ -1,4 +1,4 @@
-"""The life of a subscription: add, sign up, confirm, edit, pause, resume, remove, erase."""
+"""The life of a subscription: add, edit, pause, resume, remove, erase; and who there is."""
 
 from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
@@ -6,21 +6,17 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import delete, func, update
 from sqlmodel import Session, col, select
 
-from digest import bounds, seeds
+from digest import seeds
 from digest.changes import Address, Changes, parse_address
 from digest.citations import Citations, parse_citations
 from digest.db import alone, writes
 from digest.errors import InputError, NotFound
-from digest.mail import outbox
 from digest.models import OutboxMessage, Standing, Subscriber, Suppression
 from digest.schedule import next_due, parse_zone
 from digest.suppressions import suppressed
-from digest.tokens import LIFETIME
 
 if TYPE_CHECKING:
     from digest.app import App
-
-UNCONFIRMED_FOR = LIFETIME["confirm"] or timedelta(hours=48)
 
 _SCHEDULE = {"frequency", "send_at", "timezone"}
 _TASTE = {"topics", "categories", "authors", "muted"}
@@ -38,15 +34,15 @@ def add(app: "App", email: str, changes: Changes) -> Subscriber:
         refuse_unwanted(app, session, address)
         person = by_key(session, address.key)
         if person is None:
-            person = _new(address, now)
+            person = new(address, now)
         elif person.status != "pending":
             raise InputError(f"{person.email} is subscribed already: `digest subscribers edit`")
-        _apply(person, values)
+        apply(person, values)
         _activate(person, now)
         session.add(person)
         session.flush()
-        _note_standing(session, person, now)
-        _plant(session, person, now)
+        note_standing(session, person, now)
+        plant(session, person, now)
     return person
 
 
@@ -70,56 +66,6 @@ def refuse_unwanted(app: "App", session: Session, address: Address) -> None:
         )
 
 
-def subscribe(app: "App", email: str, changes: Changes, liked: str = "") -> None:
-    """A visitor's sign-up: the wishes, and `liked`, papers to start from, wait until the address
-    is confirmed by mail.
-
-    Says the same for every address, known or not. Someone subscribed already gets a link to the
-    preferences instead, and nothing is changed. Raises InputError for what is no address, TooMany
-    where too many letters were asked for of late.
-    """
-    address, values, now = parse_address(email), changes.checked(), app.now()
-    parse_citations(liked)
-    with app.db.write() as session:
-        alone(session, f"address {address.key}")  # as when a button is pressed twice
-        bounds.refuse_flood(session, app.settings.mail.letters_per_hour, now)
-        if suppressed(app, session, address.key) not in (None, "erased"):
-            return
-        person = by_key(session, address.key) or _new(address, now)
-        if person.status in ("pending", "removed"):
-            person.status = "pending"
-            person.seeds = liked
-            _apply(person, values)
-        session.add(person)
-        session.flush()
-        _write_to(session, person, now)
-
-
-def request_link(app: "App", email: str) -> None:
-    """Mails a fresh link to the preferences; says the same for every address. Raises as
-    `subscribe` does."""
-    address, now = parse_address(email), app.now()
-    with app.db.write() as session:
-        bounds.refuse_flood(session, app.settings.mail.letters_per_hour, now)
-        person = by_key(session, address.key)
-        if person is None or suppressed(app, session, address.key) is not None:
-            return
-        if person.status != "removed":
-            _write_to(session, person, now)
-
-
-def request_data_link(app: "App", subscriber_id: int) -> None:
-    """Mails the link, good for an hour, to what a forwarded mail must not give: the data, another
-    address, the end. Raises NotFound, TooMany, InputError where no mail goes to the address."""
-    now = app.now()
-    with app.db.write() as session:
-        person = get(session, subscriber_id)
-        if person.status == "pending" or suppressed(app, session, person.email_key) is not None:
-            raise InputError("No mail goes to this address now: please write to who runs this.")
-        bounds.refuse_data_link(session, subscriber_id, now)
-        outbox.enqueue(session, "sensitive", subscriber_id, now)
-
-
 def renew_reading_links(app: "App", subscriber_id: int) -> None:
     """The links to digests in the browser and to the feed stop working; all others go on."""
     with app.db.write() as session:
@@ -128,45 +74,11 @@ def renew_reading_links(app: "App", subscriber_id: int) -> None:
         session.add(person)
 
 
-def _write_to(session: Session, person: Subscriber, now: datetime) -> None:
-    if bounds.may_write_to(session, person.email_key, now):
-        kind: outbox.Kind = "confirm" if person.status == "pending" else "link"
-        outbox.enqueue(session, kind, _id(person), now)
-
-
-def confirm(app: "App", subscriber_id: int) -> Subscriber:
-    """Starts the subscription, and makes a first digest due at once: see `delivery.welcome`. Once
-    more does no harm. Raises NotFound where there is nothing to confirm any more."""
-    now = app.now()
-    with app.db.write() as session:
-        person = get(session, subscriber_id)
-        if person.status == "removed":
-            raise NotFound("this subscription has ended")
-        if person.status == "pending":
-            person.status, person.paused_until = "active", None
-            person.confirmed_at = person.next_digest_at = now
-            _note_standing(session, person, now)
-            forget_erasure(app, session, person.email_key)
-            _plant(session, person, now)
-        session.add(person)
-    return person
-
-
-def _plant(session: Session, person: Subscriber, now: datetime) -> None:
+def plant(session: Session, person: Subscriber, now: datetime) -> None:
     """The papers typed at the sign-up become votes."""
     if person.seeds:
-        seeds.plant(session, _id(person), parse_citations(person.seeds), now)
+        seeds.plant(session, id_of(person), parse_citations(person.seeds), now)
         person.seeds = ""
-
-
-def forget_erasure(app: "App", session: Session, email_key: str) -> None:
-    """The person's own word, from that address, lets mail go there again."""
-    hashes = app.tokens.address_hashes(email_key)
-    erased = select(Suppression).where(
-        col(Suppression.address_hash).in_(hashes), Suppression.reason == "erased"
-    )
-    for suppression in session.exec(erased):
-        session.delete(suppression)
 
 
 def edit(app: "App", subscriber_id: int, changes: Changes) -> Subscriber:
@@ -175,7 +87,7 @@ def edit(app: "App", subscriber_id: int, changes: Changes) -> Subscriber:
     with app.db.write() as session:
         person = get(session, subscriber_id)
         moved = any(values.get(name, kept) != kept for name, kept in _schedule_of(person))
-        _apply(person, values)
+        apply(person, values)
         if moved and person.status == "active":
             person.next_digest_at = due_next(person, now)
         session.add(person)
@@ -185,7 +97,7 @@ def edit(app: "App", subscriber_id: int, changes: Changes) -> Subscriber:
 def tried(person: Subscriber, changes: Changes) -> Subscriber:
     """A copy with the changes, stored nowhere: what the reader would be."""
     copy = Subscriber(**person.model_dump())
-    _apply(copy, changes.checked())
+    apply(copy, changes.checked())
     return copy
 
 
@@ -204,7 +116,7 @@ def pause(app: "App", subscriber_id: int, until: date | None = None) -> Subscrib
         if until is not None and until <= today:
             raise InputError(f"pause until {until}: expected a day after {today}")
         person.status, person.paused_until, person.next_digest_at = "paused", until, None
-        _note_standing(session, person, app.now())
+        note_standing(session, person, app.now())
         session.add(person)
     return person
 
@@ -215,7 +127,7 @@ def resume(app: "App", subscriber_id: int) -> Subscriber:
         person = running(session, subscriber_id)
         if person.status == "paused":
             _activate(person, app.now())
-            _note_standing(session, person, app.now())
+            note_standing(session, person, app.now())
         session.add(person)
     return person
 
@@ -237,7 +149,7 @@ def end_pauses(app: "App") -> int:
             back = datetime.combine(person.paused_until or now.date(), time.min, zone)
             if back <= now:
                 _activate(person, back - timedelta(seconds=1))
-                _note_standing(session, person, back)
+                note_standing(session, person, back)
                 ended += 1
             session.add(person)
     return ended
@@ -257,7 +169,7 @@ def remove(app: "App", subscriber_id: int) -> None:
         if person.status != "removed":
             person.status, person.paused_until, person.next_digest_at = "removed", None, None
             person.seeds = ""
-            _note_standing(session, person, now)
+            note_standing(session, person, now)
         session.add(person)
         session.connection().execute(
             update(OutboxMessage)
@@ -292,30 +204,6 @@ def _erase(app: "App", session: Session, person: Subscriber, now: datetime) -> N
         )
     )
     session.delete(person)
-
-
-def purge_unconfirmed(app: "App") -> int:
-    """Forgets, 48 hours after the last letter, those who did not confirm; returns how many.
-    Someone who had been subscribed before goes back to having ended it."""
-    since = app.now() - UNCONFIRMED_FOR
-    with app.db.write() as session:
-        lately = select(OutboxMessage.subscriber_id).where(
-            OutboxMessage.kind == "confirm", OutboxMessage.created_at > since
-        )
-        stale = session.exec(
-            select(Subscriber).where(
-                Subscriber.status == "pending",
-                Subscriber.created_at <= since,
-                col(Subscriber.id).not_in(lately),
-            )
-        ).all()
-        for person in stale:
-            if person.confirmed_at is None:
-                session.delete(person)
-            else:
-                person.status, person.seeds = "removed", ""
-                session.add(person)
-    return len(stale)
 
 
 def find(session: Session, email: str) -> Subscriber:
@@ -362,7 +250,8 @@ def running(session: Session, subscriber_id: int) -> Subscriber:
     return person
 
 
-def _new(address: Address, now: datetime) -> Subscriber:
+def new(address: Address, now: datetime) -> Subscriber:
+    """Somebody pending, stored nowhere yet."""
     return Subscriber(email=address.email, email_key=address.key, created_at=now)
 
 
@@ -373,7 +262,8 @@ def _has_ended(person: Subscriber) -> bool:
     )
 
 
-def _apply(person: Subscriber, values: dict[str, Any]) -> None:
+def apply(person: Subscriber, values: dict[str, Any]) -> None:
+    """Sets what was checked; another taste makes the stored ranker stale."""
     if any(name in _TASTE and getattr(person, name) != value for name, value in values.items()):
         person.revision += 1
     for name, value in values.items():
@@ -386,8 +276,9 @@ def _activate(person: Subscriber, now: datetime) -> None:
     person.next_digest_at = due_next(person, now)
 
 
-def _note_standing(session: Session, person: Subscriber, now: datetime) -> None:
-    session.merge(Standing(subscriber_id=_id(person), since=now, status=person.status))
+def note_standing(session: Session, person: Subscriber, now: datetime) -> None:
+    """Keeps since when the subscription has its status."""
+    session.merge(Standing(subscriber_id=id_of(person), since=now, status=person.status))
 
 
 def _schedule_of(person: Subscriber) -> list[tuple[str, str]]:
@@ -399,6 +290,7 @@ def due_next(person: Subscriber, now: datetime) -> datetime:
     return next_due(now, person.frequency, person.send_at, person.timezone)
 
 
-def _id(row: Any) -> int:
+def id_of(row: Any) -> int:
+    """The id of a row that is stored."""
     assert row.id is not None
     return int(row.id)

@@ -8,7 +8,7 @@ from conftest import MORNING, free_port
 from test_outbox import put, put_digest, rows
 from test_reports import ARF, DSN
 
-from digest import roster, subscribers, suppressions
+from digest import roster, signup, subscribers, suppressions
 from digest.changes import Changes
 from digest.errors import InputError, MailError, NotFound, SettingsError
 from digest.mail import bounces, outbox
@@ -286,13 +286,13 @@ def test_neither_import_nor_sign_up_lifts_a_suppression_but_the_operator_does(
     assert (done.added, len(done.refused)) == (0, 1)
     with pytest.raises(InputError, match="suppressions remove"):
         subscribers.add(app, ada.email, Changes())
-    subscribers.subscribe(app, ada.email, Changes())
+    signup.subscribe(app, ada.email, Changes())
     outbox.send_due(app)
     assert mailbox.messages == []
     # Lifted, the address is as it was before: erased, so that only its owner brings it back.
     suppressions.remove(app, ada.email)
     assert roster.import_rows(app, [roster.Row(email=ada.email)]).added == 0
-    subscribers.subscribe(app, ada.email, Changes())
+    signup.subscribe(app, ada.email, Changes())
     outbox.send_due(app)
     assert len(mailbox.messages) == 1
     with pytest.raises(InputError, match="own new sign-up"):

@@ -3,7 +3,7 @@
 import pytest
 from sqlmodel import select
 
-from digest import subscribers
+from digest import signup, subscribers
 from digest.changes import Changes
 from digest.errors import TooMany
 from digest.models import OutboxMessage
@@ -15,13 +15,13 @@ def letters(app):
 
 
 def ask(app, email):
-    subscribers.subscribe(app, email, Changes())
+    signup.subscribe(app, email, Changes())
 
 
 def test_a_mailbox_gets_three_letters_a_day(app, clock):
     for _ in range(300):
         ask(app, "sam@stranger.test")
-        subscribers.request_link(app, "sam@stranger.test")
+        signup.request_link(app, "sam@stranger.test")
         clock.forward(minutes=4)
     assert letters(app) == 3
     clock.forward(hours=24)
@@ -63,7 +63,7 @@ def test_in_an_hour_so_many_letters_go_out_and_then_nobody_is_told_apart(app, ad
             ask(app, email)
         assert caught.value.retry_after == 3600
         with pytest.raises(TooMany):
-            subscribers.request_link(app, email)
+            signup.request_link(app, email)
     assert letters(app) == 20
     with app.db.read() as session:
         assert len(subscribers.listing(session)) == 21

@@ -12,7 +12,7 @@ from conftest import GALAXIES, IMAGES, STRANGER, announce
 from sqlalchemy import event
 from sqlmodel import select
 
-from digest import subscribers
+from digest import signup, subscribers
 from digest.app import open_app
 from digest.changes import Changes
 from digest.delivery import deliver, due_ranges, prepare, preview, welcome, welcomes
@@ -139,10 +139,10 @@ def test_several_workers_share_the_due_readers_out(app, clock):
 @pytest.fixture
 def newcomer(app):
     """Confirmed just now."""
-    subscribers.subscribe(app, STRANGER, Changes(topics=[("galaxy surveys", 1.0)]))
+    signup.subscribe(app, STRANGER, Changes(topics=[("galaxy surveys", 1.0)]))
     with app.db.read() as session:
         person = subscribers.find(session, STRANGER)
-    return subscribers.confirm(app, person.id)
+    return signup.confirm(app, person.id)
 
 
 def test_a_newcomer_gets_the_last_days_at_once_and_before_all_others(app, ada, newcomer, clock):

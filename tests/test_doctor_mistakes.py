@@ -27,7 +27,7 @@ from test_doctor import (
 from test_smtp import TlsController, house
 from web_door import Door
 
-from digest import subscribers
+from digest import signup, subscribers
 from digest.app import App
 from digest.changes import Changes
 from digest.doctor import Finding
@@ -427,7 +427,7 @@ def test_a_service_that_does_not_run(app: App) -> None:
 
 
 def test_confirmations_that_nobody_gets(app: App) -> None:
-    subscribers.subscribe(app, "bo@reader.test", Changes())
+    signup.subscribe(app, "bo@reader.test", Changes())
     told(configured(app), "confirmations", "warn", "nobody has confirmed it", "digest send-test")
 
 

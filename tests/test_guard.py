@@ -14,7 +14,7 @@ from sqlmodel import select
 from test_web import bearer, by_address, digest, everything, links, read, vote_link  # noqa: F401
 from web_door import Door
 
-from digest import subscribers
+from digest import signup, subscribers
 from digest.app import App
 from digest.changes import Changes
 from digest.delivery import deliver
@@ -58,9 +58,9 @@ def test_a_thousand_forms_for_one_victim_bring_three_letters(app, web, clock):
             headers = from_address(number)
             assert web.post("/subscribe", data={"email": email}, headers=headers).is_success
         elif number % 2:
-            subscribers.subscribe(app, email, Changes())
+            signup.subscribe(app, email, Changes())
         else:
-            subscribers.request_link(app, email)
+            signup.request_link(app, email)
     assert len(letters(app)) == 3
 
 
@@ -124,7 +124,7 @@ def test_another_secret_signs_nothing_here(app, web, ada):
 
 
 def test_a_confirmation_replayed_does_not_undo_leaving(app, web, links):
-    subscribers.subscribe(app, STRANGER, Changes())
+    signup.subscribe(app, STRANGER, Changes())
     link = links.confirm(bearer(app, by_address(app, STRANGER)))
     assert web.post(link).status_code == 200
     subscribers.remove(app, by_address(app, STRANGER).id)
@@ -332,9 +332,9 @@ def test_what_a_visitor_types_is_no_template(app, web, ada, links):
 def test_who_never_confirmed_is_forgotten_after_two_days(app, web, clock):
     web.post("/subscribe", data={"email": STRANGER})
     clock.forward(hours=47)
-    assert subscribers.purge_unconfirmed(app) == 0
+    assert signup.purge_unconfirmed(app) == 0
     clock.forward(hours=1, minutes=1)
-    assert subscribers.purge_unconfirmed(app) == 1
+    assert signup.purge_unconfirmed(app) == 1
     with app.db.read() as session:
         assert session.exec(select(Subscriber)).all() == []
 

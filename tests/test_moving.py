@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from sqlmodel import select
 
-from digest import bounds, moving, subscribers
+from digest import bounds, moving, signup, subscribers
 from digest.changes import Changes
 from digest.errors import InputError, NotFound, TooMany
 from digest.mail import bounces, outbox
@@ -145,7 +145,7 @@ def test_the_mail_of_another_reader_confirms_nothing(app, ada, pia):
     moving.request(app, ada.id, NEW)
     with pytest.raises(NotFound):
         moving.confirm(app, pia.id, asked(app)[0][0])
-    subscribers.request_link(app, pia.email)
+    signup.request_link(app, pia.email)
     with app.db.read() as session:
         link = session.exec(select(OutboxMessage).where(OutboxMessage.kind == "link")).one()
     with pytest.raises(NotFound):
@@ -169,7 +169,7 @@ def test_what_comes_back_of_the_new_address_leaves_the_reader_alone(app, ada, ki
 
 
 def test_what_comes_back_of_the_old_address_says_nothing_of_the_new(app, ada, mailbox, clock):
-    subscribers.request_link(app, ada.email)
+    signup.request_link(app, ada.email)
     outbox.send_due(app)
     with app.db.write() as session:
         for day in range(4):

@@ -10,7 +10,7 @@ from conftest import announce
 from sqlmodel import select
 from test_web import bearer, by_address, digest, everything, links, mailed_link, read, web  # noqa: F401
 
-from digest import bounds, moving, subscribers
+from digest import bounds, moving, signup, subscribers
 from digest.changes import Changes
 from digest.delivery import deliver
 from digest.errors import NotFound
@@ -174,7 +174,7 @@ def test_who_has_left_still_gets_at_the_data(app, web, ada, links, mailbox):
 
 
 def test_an_unconfirmed_address_is_mailed_no_such_link(app, web, links):
-    subscribers.subscribe(app, "sam@stranger.test", Changes())
+    signup.subscribe(app, "sam@stranger.test", Changes())
     link = links.preferences(bearer(app, by_address(app, "sam@stranger.test")))
     assert web.post(link, data={"action": "data"}).status_code == 400
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from conftest import STRANGER, announce
 
-from digest import feedback, roster, subscribers, suppressions
+from digest import feedback, roster, signup, subscribers, suppressions
 from digest.app import open_app
 from digest.changes import Changes
 from digest.errors import InputError
@@ -29,7 +29,7 @@ def people(app, ada, pia, clock):
         timezone="Asia/Kathmandu",
     )
     subscribers.add(app, "zoë@müller.example", odd)
-    subscribers.subscribe(app, STRANGER, Changes())
+    signup.subscribe(app, STRANGER, Changes())
     subscribers.pause(app, pia.id, (app.now() + timedelta(days=30)).date())
     left = subscribers.add(app, "left@reader.test", Changes())
     subscribers.remove(app, left.id)

@@ -6,7 +6,7 @@ import pytest
 from conftest import STRANGER, announce
 from sqlmodel import select
 
-from digest import feedback, roster, seeds, subscribers, training
+from digest import feedback, roster, seeds, signup, subscribers, training
 from digest.changes import Changes
 from digest.citations import parse_citations
 from digest.feeds.store import store
@@ -114,11 +114,11 @@ def test_an_address_of_nothing_known_is_not_understood(app, ada):
 
 
 def test_a_sign_ups_papers_wait_for_the_confirmation(app, clock):
-    subscribers.subscribe(app, STRANGER, Changes(), BIBTEX)
+    signup.subscribe(app, STRANGER, Changes(), BIBTEX)
     with app.db.read() as session:
         assert session.exec(select(Paper)).all() == []
         person = subscribers.find(session, STRANGER)
-    subscribers.confirm(app, person.id)
+    signup.confirm(app, person.id)
     assert [key for key, _ in liked(app, person)] == ["arxiv:2405.00001"]
     with app.db.read() as session:
         assert subscribers.find(session, STRANGER).seeds == ""

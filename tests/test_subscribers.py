@@ -7,7 +7,7 @@ import pytest
 from conftest import STRANGER, announce
 from sqlmodel import select
 
-from digest import feedback, subscribers
+from digest import feedback, signup, subscribers
 from digest.changes import Changes
 from digest.citations import parse_citations
 from digest.errors import InputError, NotFound
@@ -85,27 +85,27 @@ def test_a_bounced_address_is_not_added(app):
 
 
 def test_a_sign_up_waits_for_its_confirmation(app):
-    subscribers.subscribe(app, STRANGER, Changes(topics=[("maps", 1.0)]))
+    signup.subscribe(app, STRANGER, Changes(topics=[("maps", 1.0)]))
     person = by_address(app, STRANGER)
     assert (person.status, person.next_digest_at, letters(app)) == ("pending", None, ["confirm"])
-    person = subscribers.confirm(app, person.id)
+    person = signup.confirm(app, person.id)
     assert (person.status, person.confirmed_at) == ("active", app.now())
     assert person.next_digest_at == app.now(), "the first digest is due at once"
 
 
 def test_confirming_twice_does_no_harm(app, ada):
-    assert subscribers.confirm(app, ada.id).next_digest_at == ada.next_digest_at
+    assert signup.confirm(app, ada.id).next_digest_at == ada.next_digest_at
 
 
 def test_the_newest_sign_up_of_a_pending_address_counts(app):
-    subscribers.subscribe(app, STRANGER, Changes(topics=[("maps", 1.0)], per_digest=5))
-    subscribers.subscribe(app, STRANGER.upper(), Changes(topics=[("tides", 1.0)]))
+    signup.subscribe(app, STRANGER, Changes(topics=[("maps", 1.0)], per_digest=5))
+    signup.subscribe(app, STRANGER.upper(), Changes(topics=[("tides", 1.0)]))
     person = by_address(app, STRANGER)
     assert (person.topics, person.per_digest) == ([["tides", 1.0]], 5)
 
 
 def test_a_sign_up_changes_nothing_of_someone_subscribed(app, ada):
-    subscribers.subscribe(app, ada.email, Changes(topics=[("tides", 1.0)], per_digest=50))
+    signup.subscribe(app, ada.email, Changes(topics=[("tides", 1.0)], per_digest=50))
     assert get(app, ada) == ada
     assert letters(app) == ["link"]
 
@@ -113,48 +113,48 @@ def test_a_sign_up_changes_nothing_of_someone_subscribed(app, ada):
 @pytest.mark.parametrize("reason", ["bounce", "complaint"])
 def test_a_suppressed_address_gets_no_letter(app, reason):
     suppress(app, STRANGER, reason)
-    subscribers.subscribe(app, STRANGER, Changes())
-    subscribers.request_link(app, STRANGER)
+    signup.subscribe(app, STRANGER, Changes())
+    signup.request_link(app, STRANGER)
     assert letters(app) == []
 
 
 def test_nobody_is_bombed_with_letters(app, clock):
     for _ in range(50):
-        subscribers.subscribe(app, STRANGER, Changes())
-        subscribers.request_link(app, STRANGER)
+        signup.subscribe(app, STRANGER, Changes())
+        signup.request_link(app, STRANGER)
     assert letters(app) == ["confirm"]
     for _ in range(40):
         clock.forward(minutes=11)
-        subscribers.subscribe(app, STRANGER, Changes())
+        signup.subscribe(app, STRANGER, Changes())
     assert letters(app) == ["confirm"] * 3
     clock.forward(days=1)
-    subscribers.subscribe(app, STRANGER, Changes())
+    signup.subscribe(app, STRANGER, Changes())
     assert letters(app) == ["confirm"] * 4
 
 
 def test_a_link_goes_to_readers_only(app, ada, pia):
     for email in (ada.email, pia.email, STRANGER):
-        subscribers.request_link(app, email)
+        signup.request_link(app, email)
     assert letters(app) == ["link", "link"]
 
 
 def test_one_who_left_may_come_back_by_a_new_sign_up_only(app, ada):
     subscribers.remove(app, ada.id)
     with pytest.raises(NotFound):
-        subscribers.confirm(app, ada.id)
-    subscribers.subscribe(app, ada.email, Changes())
+        signup.confirm(app, ada.id)
+    signup.subscribe(app, ada.email, Changes())
     with pytest.raises(InputError, match="own new sign-up"):
         subscribers.add(app, ada.email, Changes())
-    person = subscribers.confirm(app, ada.id)
+    person = signup.confirm(app, ada.id)
     assert (person.status, person.topics) == ("active", ada.topics)
 
 
 def test_one_erased_may_come_back_by_a_new_sign_up(app, ada):
     subscribers.erase(app, ada.id)
-    subscribers.subscribe(app, ada.email, Changes())
+    signup.subscribe(app, ada.email, Changes())
     person = by_address(app, ada.email)
     assert person.id != ada.id
-    subscribers.confirm(app, person.id)
+    signup.confirm(app, person.id)
     with app.db.read() as session:
         assert subscribers.suppressed(app, session, person.email_key) is None
 
@@ -214,7 +214,7 @@ def test_there_is_nothing_to_pause_after_the_end(app, ada):
 
 
 def test_leaving_cancels_what_is_queued(app, ada):
-    subscribers.request_link(app, ada.email)
+    signup.request_link(app, ada.email)
     subscribers.remove(app, ada.id)
     subscribers.remove(app, ada.id)
     person = get(app, ada)
@@ -224,7 +224,7 @@ def test_leaving_cancels_what_is_queued(app, ada):
 
 
 def test_one_who_never_confirmed_and_leaves_is_erased(app):
-    subscribers.subscribe(app, STRANGER, Changes())
+    signup.subscribe(app, STRANGER, Changes())
     person = by_address(app, STRANGER)
     subscribers.remove(app, person.id)
     with pytest.raises(NotFound):
@@ -237,7 +237,7 @@ def test_erasing_leaves_nothing_but_a_keyed_hash(app, ada, clock):
     paper, *_ = announce(app, clock().date())
     with app.db.write() as session:
         feedback.record(session, ada.id, paper, "up", source="mail", now=app.now())
-    subscribers.request_link(app, ada.email)
+    signup.request_link(app, ada.email)
     subscribers.erase(app, ada.id)
     with app.db.read() as session:
         for name in ("subscriber", "feedback", "outbox"):
@@ -254,35 +254,35 @@ def test_an_erased_readers_id_is_not_given_again(app, ada):
 
 
 def test_the_unconfirmed_are_forgotten_after_two_days(app, clock):
-    subscribers.subscribe(app, STRANGER, Changes())
+    signup.subscribe(app, STRANGER, Changes())
     clock.forward(hours=47)
-    subscribers.subscribe(app, "late@stranger.test", Changes())
-    assert subscribers.purge_unconfirmed(app) == 0
+    signup.subscribe(app, "late@stranger.test", Changes())
+    assert signup.purge_unconfirmed(app) == 0
     clock.forward(hours=2)
-    assert subscribers.purge_unconfirmed(app) == 1
+    assert signup.purge_unconfirmed(app) == 1
     with app.db.read() as session:
         assert [p.email for p in subscribers.listing(session, "pending")] == ["late@stranger.test"]
 
 
 def test_a_new_letter_gives_two_more_days(app, clock):
-    subscribers.subscribe(app, STRANGER, Changes())
+    signup.subscribe(app, STRANGER, Changes())
     clock.forward(hours=40)
-    subscribers.subscribe(app, STRANGER, Changes())
+    signup.subscribe(app, STRANGER, Changes())
     clock.forward(hours=40)
-    assert subscribers.purge_unconfirmed(app) == 0
+    assert signup.purge_unconfirmed(app) == 0
 
 
 def test_a_sign_up_by_someone_else_costs_one_who_left_nothing(app, ada, clock):
     subscribers.remove(app, ada.id)
-    subscribers.subscribe(app, ada.email, Changes())
+    signup.subscribe(app, ada.email, Changes())
     clock.forward(hours=49)
-    subscribers.purge_unconfirmed(app)
+    signup.purge_unconfirmed(app)
     assert get(app, ada).status == "removed"
 
 
 def test_sign_ups_for_one_address_at_once_make_one_person(app):
     with ThreadPoolExecutor(6) as pool:
-        list(pool.map(lambda _: subscribers.subscribe(app, STRANGER, Changes()), range(6)))
+        list(pool.map(lambda _: signup.subscribe(app, STRANGER, Changes()), range(6)))
     with app.db.read() as session:
         assert len(session.exec(select(Subscriber)).all()) == 1
 

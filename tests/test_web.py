@@ -12,7 +12,7 @@ from conftest import STRANGER, announce
 from sqlmodel import select
 from web_door import Door
 
-from digest import feedback, merging, subscribers
+from digest import feedback, merging, signup, subscribers
 from digest.app import App
 from digest.changes import Changes
 from digest.delivery import deliver, prepare
@@ -182,7 +182,7 @@ def test_the_answer_does_not_tell_who_is_known(app, web, ada, pia, path):
     with app.db.write() as session:
         hashed = app.tokens.address_hashes("out@reader.test")[0]
         session.add(Suppression(address_hash=hashed, reason="complaint", created_at=app.now()))
-    subscribers.subscribe(app, "new@reader.test", Changes())
+    signup.subscribe(app, "new@reader.test", Changes())
     emails = ["ada", "pia", "out", "new", "who"]
     answers = [web.post(path, data={"email": f"{name}@reader.test"}) for name in emails]
     pages = {
@@ -245,7 +245,7 @@ def test_a_fresh_link_opens_the_preferences(app, web, ada, mailbox):
 
 
 def test_no_get_or_head_changes_anything(app, web, ada, pia, links, vote_link):
-    subscribers.subscribe(app, STRANGER, Changes())
+    signup.subscribe(app, STRANGER, Changes())
     sam, his = by_address(app, STRANGER), bearer(app, ada)
     paths = [
         *("/", "/papers", "/papers?q=galaxy", "/papers/arxiv:2611.18001", "/healthz"),

@@ -8,7 +8,7 @@ from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import Response
 
-from digest import delivery, library, samples, schedule, subscribers
+from digest import delivery, library, samples, schedule, signup
 from digest.changes import (
     MOST_PER_DIGEST,
     Changes,
@@ -60,7 +60,7 @@ def subscribe(request: Request, form: FormData) -> Response:
         return _front(request, given, wrong)
     email, liked = given.get("email", ""), given.get("liked", "")
     if not given.get("website"):
-        subscribers.subscribe(app_of(request), email, _wishes(given), liked)
+        signup.subscribe(app_of(request), email, _wishes(given), liked)
     return page(request, "sent", email=email, link=False, named=parse_citations(liked))
 
 
@@ -75,7 +75,7 @@ def confirm(request: Request, form: FormData) -> Response:  # noqa: ARG001
     app = app_of(request)
     _, person = bearer(request, "confirm")
     try:
-        person = subscribers.confirm(app, id_of(person))
+        person = signup.confirm(app, id_of(person))
     except NotFound as error:
         raise ExpiredToken from error
     token = app.tokens.sign("preferences", id_of(person), person.link_epoch, app.now())

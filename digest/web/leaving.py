@@ -4,7 +4,7 @@ from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from digest import subscribers
+from digest import signup, subscribers
 from digest.tokens import InvalidToken, Token
 from digest.web.bearing import holder, id_of, read_token
 from digest.web.pages import app_of, page, text_of
@@ -19,7 +19,7 @@ def unsubscribe(request: Request, form: FormData) -> Response:
     token, said = read_token(request, "unsubscribe"), ""
     person = holder(request, token)
     if person is not None and text_of(form, "action") == "data":
-        subscribers.request_data_link(app_of(request), id_of(person))
+        signup.request_data_link(app_of(request), id_of(person))
         said = f"A mail to {person.email} is on its way. Its link works for an hour."
     else:
         _leave(request, token)

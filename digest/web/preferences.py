@@ -8,7 +8,7 @@ from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import Response
 
-from digest import feedback, learned, outcomes, picking, schedule, shelf, subscribers
+from digest import feedback, learned, outcomes, picking, schedule, shelf, signup, subscribers
 from digest.changes import (
     MOST_PER_DIGEST,
     Changes,
@@ -116,7 +116,7 @@ def _renew(request: Request, person: Subscriber, form: FormData) -> _Done:  # no
 
 
 def _mail_data_link(request: Request, person: Subscriber, form: FormData) -> _Done:  # noqa: ARG001
-    subscribers.request_data_link(app_of(request), id_of(person))
+    signup.request_data_link(app_of(request), id_of(person))
     return _Done(f"A mail to {person.email} is on its way. Its link works for an hour.")
 
 

@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from digest import library, searching, similar, subscribers
+from digest import library, searching, signup, similar
 from digest.errors import InputError
 from digest.feedback import find_paper
 from digest.library import NEWEST, Query
@@ -33,7 +33,7 @@ def link_to(query: Query, **changes: Any) -> str:
 
 def link(request: Request, form: FormData) -> Response:
     email = text_of(form, "email")
-    subscribers.request_link(app_of(request), email)
+    signup.request_link(app_of(request), email)
     return page(request, "sent", email=email, link=True)
 
 
