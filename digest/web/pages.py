@@ -58,6 +58,11 @@ class Site:
         return f"/papers/{quote(key, safe=':/')}"
 
 
+def site_of(request: Request) -> Site:
+    site: Site = request.app.state.site
+    return site
+
+
 def _hashed(name: str, source: str) -> str:
     stem, _, ending = name.partition(".")
     return f"{stem}.{hashlib.sha256(source.encode()).hexdigest()[:12]}.{ending}"
@@ -66,7 +71,7 @@ def _hashed(name: str, source: str) -> str:
 def page(request: Request, name: str, status: int = 200, **values: Any) -> Response:
     """The template web/`name`.html.j2 with `values` and the site."""
     template = app_of(request).templates.get_template(f"web/{name}.html.j2")
-    return HTMLResponse(template.render(site=request.app.state.site, **values), status)
+    return HTMLResponse(template.render(site=site_of(request), **values), status)
 
 
 def form_page(

@@ -1,6 +1,6 @@
 """The vote page that a mail's thumbs open, and its buttons."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ from digest.feedback import Ballot
 from digest.mail.links import split_vote
 from digest.tokens import InvalidToken, Token
 from digest.web.bearing import bearer, read_token
-from digest.web.pages import app_of, page, text_of
+from digest.web.pages import app_of, page, site_of, text_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +32,21 @@ class _Wish:
         """The reader, and the digest."""
         return self.token.subscriber_id, self.token.subject
 
-    def link(self, ballot: Ballot) -> str:
-        """The last part of the address of another pick's page."""
-        return f"{self.signed}.{ballot.position}{self.vote[0]}"
+    def path(self, position: int) -> str:
+        """The page of another pick."""
+        return f"/vote/{self.signed}.{position}{self.vote[0]}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """A ballot as the page has it: its template calls nothing, ten times a page, many a second."""
+
+    vote: str
+    title: str
+    authors: str
+    categories: list[str]
+    href: str
+    action: str
 
 
 def vote_page(request: Request) -> Response:
@@ -72,16 +84,33 @@ def _no_such_link() -> Iterator[None]:
 def _page(request: Request, wish: _Wish, ballots: list[Ballot], *, recorded: str) -> Response:
     """The page of one pick, with the others of its digest below. Raises InvalidToken where the
     digest has none there."""
-    this = next((ballot for ballot in ballots if ballot.position == wish.position), None)
+    site = site_of(request)
+    shown = {
+        ballot.position: _Shown(
+            ballot.vote,
+            ballot.paper.title,
+            _authors(ballot.paper.authors, 6 if ballot.position == wish.position else 4),
+            ballot.paper.categories,
+            site.url(site.paper(ballot.paper.key)),
+            site.url(wish.path(ballot.position)),
+        )
+        for ballot in ballots
+    }
+    this = shown.pop(wish.position, None)
     if this is None:
         raise InvalidToken
-    others = [ballot for ballot in ballots if ballot is not this]
     return page(
         request,
         "vote",
         this=this,
-        others=others,
-        link=wish.link,
+        others=list(shown.values()),
         wanted=wish.vote,
         recorded=recorded,
     )
+
+
+def _authors(names: Sequence[str], most: int) -> str:
+    """One name fewer is never said as "1 more"."""
+    if len(names) > most + 1:
+        return f"{', '.join(names[:most])} and {len(names) - most} more"
+    return ", ".join(names)
