@@ -4,6 +4,7 @@ Nothing is lost and nothing comes twice, but for what a server had taken when we
 that down: that goes once more under its Message-ID, and `digest doctor` says so.
 """
 
+import ctypes
 import json
 import multiprocessing
 import os
@@ -48,6 +49,7 @@ from digest.settings import Settings
 
 FORK = multiprocessing.get_context("fork")
 PAPERS, READERS = 80, 20
+NEW_USER, NEW_MOUNTS = 0x10000000, 0x00020000  # of unshare(2)
 SMALL = 96_000  # bytes: no file may grow beyond, as where a disk is full or a quota is used up
 
 
@@ -161,6 +163,53 @@ def test_a_full_disk_loses_nothing(app, settings, clock, mailbox, tmp_path, step
     all_is_well(app, tmp_path, mailbox, twice=settings.smtp.connections)
 
 
+def small_disk(folder: Path, size: int) -> bool:
+    """Mounts a disk of so many bytes there, for this process alone; False where the system lets
+    nobody do so but root."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    user, group = os.getuid(), os.getgid()
+    if libc.unshare(NEW_USER | NEW_MOUNTS):
+        return False
+    Path("/proc/self/setgroups").write_text("deny")
+    Path("/proc/self/uid_map").write_text(f"0 {user} 1")
+    Path("/proc/self/gid_map").write_text(f"0 {group} 1")
+    return not libc.mount(b"none", bytes(folder), b"tmpfs", 0, f"size={size}".encode())
+
+
+@pytest.mark.sqlite
+@pytest.mark.parametrize("step", STEPS)
+def test_a_disk_without_room_is_named_and_loses_nothing(
+    app, settings, clock, mailbox, tmp_path, step
+):
+    """A real one where that is allowed; else the test before this one has to do."""
+    up_to(app, tmp_path, step)
+    app.db.close()
+    place, file = tmp_path / "disk", app.db.file
+    place.mkdir()
+    url = f"sqlite:///{place / file.name}"
+    database = settings.database.model_copy(update={"url": url})
+    changed = settings.model_copy(update={"database": database})
+    room = 40_960  # beside what is there
+
+    def cramped() -> object:
+        if not small_disk(place, file.stat().st_size + room):
+            return "not allowed"
+        shutil.copy(file, place)
+        try:
+            with open_app(changed, clock) as ours:
+                try:
+                    return STEPS[step](ours, tmp_path)
+                except DatabaseError as error:
+                    return f"{error} {findings(ours, 'fail')['disk']}"
+        finally:
+            for each in place.glob(f"{file.name}*[bl]"):  # with its log, to where there is room
+                shutil.copy(each, tmp_path)
+
+    said = child(cramped)
+    assert said == "not allowed" or ("full" in said and "0.0 GB are free" in said)
+    all_is_well(app, tmp_path, mailbox, twice=settings.smtp.connections)
+
+
 @pytest.mark.sqlite
 def test_a_disk_that_is_nearly_full_is_named(app, monkeypatch):
     monkeypatch.setattr(doctor.database, "LITTLE_SPACE", 10**18)
@@ -269,7 +318,11 @@ def test_a_worker_without_memory_says_so_and_the_next_does_all(
 
     assert "MemoryError" in child(starved)
     assert rows(app, Digest) == []
+    clock.forward(hours=2, minutes=1)
+    assert f"{READERS} of {READERS}" in findings(app, "fail")["subscribers"]
+    clock.forward(hours=-2)
     all_is_well(app, tmp_path, mailbox)
+    assert "subscribers" not in findings(app, "fail")
 
 
 # Clocks
