@@ -41,6 +41,7 @@ from digest.app import App, open_app
 from digest.feeds.ingest import add_feed
 from digest.models import Digest, OutboxMessage, Paper, Subscriber
 from digest.settings import Settings
+from digest.training import CORPUS
 
 HOURS = (0, 4, 8, 12, 16, 20)
 LISTED, STRUCK = 4, 8  # when the day's listing is there, and when the blow falls
@@ -249,7 +250,7 @@ def main() -> int:
             life.process.kill()
             server.kill()
     chart(rows, len(readers.days), given.chart)
-    found += grown(rows)
+    found += grown(rows, given.subscribers, CORPUS)
     print("; ".join(found) or "nothing missed, nothing repeated, nothing grew")
     print(f"{time.monotonic() - begun:.0f} s for {len(rows)} days; {given.csv}, {given.chart}")
     return int(bool(found))

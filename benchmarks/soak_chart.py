@@ -1,6 +1,8 @@
 """The simulated year as a chart, and whether its days grew dearer. Pure but for the file."""
 
+from itertools import pairwise
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 Row = dict[str, Any]
@@ -13,9 +15,37 @@ PANELS = (
 )
 
 
-def grown(rows: list[Row]) -> list[str]:
-    """To be written."""
-    return []
+# What a figure may grow with: of the papers, those that the features are fitted to.
+GROWS_WITH = {"rss_mb": "papers", "fetch": "papers", "prepare": "votes", "send": ""}
+SLACK = 1.25
+FEWEST = 60  # days: of fewer, nothing is said
+
+
+def grown(rows: list[Row], readers: int, corpus: int) -> list[str]:
+    """The figures whose median over the last fifth of the days is above that of the fifth after
+    the second by more than the data are and `SLACK`; only quiet days count."""
+    quiet = [
+        now | {"papers": min(now["papers"], corpus)}
+        for before, now in pairwise(rows)
+        if now["mails"] == readers and not now["fault"] and not before["fault"]
+    ]
+    if len(rows) < FEWEST or len(quiet) < FEWEST / 4:
+        print("too few quiet days to tell of growth")
+        return []
+    fifth = len(quiet) // 5
+    early, late = quiet[2 * fifth : 3 * fifth], quiet[-fifth:]
+    found = []
+    for name, data in GROWS_WITH.items():
+        ours, theirs = _growth(early, late, name), _growth(early, late, data) if data else 1.0
+        print(f"{name}: {ours:.2f} times, where {data or 'nothing'} grew to {theirs:.2f} times")
+        if ours > SLACK * max(1.0, theirs):
+            found.append(f"{name} grew to {ours:.2f} times")
+    return found
+
+
+def _growth(early: list[Row], late: list[Row], name: str) -> float:
+    first, last = (median(float(row[name]) for row in some) for some in (early, late))
+    return last / first if first else 1.0
 
 
 def chart(rows: list[Row], turn: int, file: Path) -> None:

@@ -24,7 +24,7 @@ from sqlmodel import col, select
 from digest import feedback, subscribers
 from digest.app import App
 from digest.changes import Changes
-from digest.models import Digest, Paper, Pick
+from digest.models import Digest, Paper, Pick, Subscriber
 
 FIRST = date(2026, 1, 1)
 ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe")
@@ -244,8 +244,11 @@ def vote(app: App, readers: Readers, at: int) -> tuple[list[float], int]:
     picked = select(Pick.subscriber_id, Pick.paper_id, Paper.key).join(Digest)
     picked = picked.join(Paper, col(Paper.id) == Pick.paper_id)
     day = FIRST + timedelta(days=at)
-    with app.db.write() as session:
-        picks: dict[int, list[tuple[int, bool]]] = defaultdict(list)
+    picks: dict[int, list[tuple[int, bool]]] = defaultdict(list)
+    with app.db.write() as session, session.no_autoflush:
+        # In memory, so that a vote asks for neither again.
+        people = {person.id: person for person in session.exec(select(Subscriber))}
+        known = session.exec(select(Paper).where(Paper.announced_day == day)).all()
         for reader, paper, key in session.exec(picked.where(Digest.day == day)):
             if key in name_of:
                 like = readers.likes[readers.row_of[name_of[key]], reader - 1]
@@ -253,7 +256,8 @@ def vote(app: App, readers: Readers, at: int) -> tuple[list[float], int]:
         for reader, own in picks.items():
             good += [float(liked) for _, liked in own]
             for paper, liked in chance.sample(own, min(chance.randint(0, VOTES), len(own))):
-                word = "up" if liked else "down"
-                feedback.record(session, reader, paper, word, source="mail", now=app.now())
+                word, person = "up" if liked else "down", people[reader]
+                feedback.note(session, person, paper, word, source="mail", now=app.now())
                 votes += 1
+    del known
     return good, votes
