@@ -315,7 +315,9 @@ def test_what_a_visitor_types_is_in_no_line_of_the_log(app, web, door):
         web.get("/papers", params={"q": "a\nlevel=error event=forged\x1b[31m"})
         web.post("/subscribe", data={"email": "x\r\nforged@x.test", "topics": "\x1b[2Jforged"})
         web.get("/%0aevent=forged", headers={"User-Agent": "forged", "Referer": "forged"})
-        assert answer_to(door, b"FORGED / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        end = b" /forged HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        assert answer_to(door, b"FORGED" + end).startswith("HTTP/1.1 400")
+        assert answer_to(door, b"PROPFIND" + end).startswith("HTTP/1.1 404")
     assert len(logged) == 4
     assert "forged" not in str(logged).casefold()
 

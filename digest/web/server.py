@@ -5,7 +5,7 @@ import logging
 
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MOST_CONNECTIONS = 800  # below the 1,024 files that a process may commonly open
 LARGEST_HEAD = 16 * 1024
@@ -28,15 +28,15 @@ def configured(pages: ASGIApp, host: str, port: int) -> uvicorn.Config:
         lifespan="off",
         limit_concurrency=MOST_CONNECTIONS,
         timeout_keep_alive=KEEP_ALIVE,
-        h11_max_incomplete_event_size=LARGEST_HEAD,
     )
 
 
-class ImpatientProtocol(H11Protocol):
-    """Hangs up on a client whose request's head does not come: the server itself limits only the
-    time between two requests."""
+class ImpatientProtocol(HttpToolsProtocol):
+    """Hangs up on a client whose request's head does not come, or does not end: the server itself
+    limits only the time between two requests."""
 
     _alarm: asyncio.TimerHandle | None = None
+    _head = 0  # bytes of a head that has not ended
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -46,8 +46,19 @@ class ImpatientProtocol(H11Protocol):
         super().data_received(data)
         if self.cycle is not None and not self.cycle.response_complete:
             self._stop_alarm()
-        elif self._alarm is None:
+            self._head = 0
+            return
+        if self._alarm is None:
             self._set_alarm()
+        self._head += len(data)
+        if self._head > LARGEST_HEAD and not self.transport.is_closing():
+            self.send_400_response("The head of this request is too large.")
+
+    def on_headers_complete(self) -> None:
+        size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+        if size > LARGEST_HEAD:
+            raise ValueError("the head is too large")  # the parser's caller answers 400
+        super().on_headers_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_alarm()
