@@ -49,17 +49,16 @@ class Piece:
     def __init__(self, cut_text: tuple[str, ...]) -> None:
         texts = [cut_text[0]]
         self._places: list[tuple[str, int]] = []
-        self._sentences: dict[int, tuple[int, str]] = {}  # where it stands, and the sentence
+        self._sentences: dict[int, int] = {}  # where it stands
         self._marked: dict[int, bytes] = {}
         sentence = 0
         for name, text in zip(cut_text[1::2], cut_text[2::2], strict=True):
             if name.startswith("close") and text.isspace():  # the blank before the next sentence
                 texts[-1] += text
-                self._sentences[sentence] = len(texts) - 1, texts[-1]
                 continue
             if name.startswith("open"):
                 sentence = int(name.removeprefix("open"))
-                self._sentences[sentence] = len(texts), text
+                self._sentences[sentence] = len(texts)
             elif not name.startswith("close"):
                 self._places.append((name, len(texts)))
                 texts.append("")
@@ -76,7 +75,7 @@ class Piece:
         for name, place in self._places:
             whole[place] = values.get(name, b"")
         if sentence is not None and sentence in self._sentences:
-            whole[self._sentences[sentence][0]] = self._mark(sentence, marks)
+            whole[self._sentences[sentence]] = self._mark(sentence, marks)
         return b"".join(whole)
 
     def room(self, values: Mapping[str, bytes]) -> int:
@@ -86,7 +85,7 @@ class Piece:
     def _mark(self, sentence: int, marks: Marks) -> bytes:
         """The encoded sentence with the marks, which are the same for all readers."""
         if sentence not in self._marked:
-            text = self._sentences[sentence][1]
+            text = decode(self._parts[self._sentences[sentence]])
             bare = text.rstrip()
             marked = f"{marks[0]}{bare}{marks[1]}{text[len(bare) :]}"
             self._marked[sentence] = encode(marked)
