@@ -39,9 +39,9 @@ from sqlmodel import col, func, select
 
 from digest.app import App, open_app
 from digest.feeds.ingest import add_feed
+from digest.fitting import CORPUS
 from digest.models import Digest, OutboxMessage, Paper, Subscriber
 from digest.settings import Settings
-from digest.training import CORPUS
 
 HOURS = (0, 4, 8, 12, 16, 20)
 LISTED, STRUCK = 4, 8  # when the day's listing is there, and when the blow falls
