@@ -9,11 +9,11 @@ each. `--crowd` readers, of whom only some have mail waiting, show what memory o
 """
 
 import argparse
-import asyncio
 import multiprocessing
 import smtplib
 import socket
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -37,23 +37,27 @@ SENTENCE = "We measure how far a lantern of kind {} lights a road in fog, and fi
 
 
 def sink(listening: socket.socket) -> None:
-    """A server that takes every message and keeps none."""
+    """A server that takes every message and keeps none, at little cost of its own: it counts on a
+    client that waits for each answer."""
 
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"220 sink\r\n")
-        while line := await reader.readline():
-            verb = line[:4].upper()
-            if verb == b"DATA":
-                writer.write(b"354 go on\r\n")
-                await reader.readuntil(b"\r\n.\r\n")
-            writer.write(b"221 bye\r\n" if verb == b"QUIT" else b"250 ok\r\n")
-        writer.close()
+    def talk(client: socket.socket) -> None:
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        room, end, within = bytearray(2**18), b"", False
+        client.sendall(b"220 sink\r\n")
+        while came := client.recv_into(room):
+            verb = bytes(room[:4]).upper()
+            if within:
+                end = (end + room[max(0, came - 5) : came])[-5:]
+                within = end != b"\r\n.\r\n"
+                answer = b"" if within else b"250 ok\r\n"
+            elif verb == b"DATA":
+                end, within, answer = b"", True, b"354 go on\r\n"
+            else:
+                answer = b"221 bye\r\n" if verb == b"QUIT" else b"250 ok\r\n"
+            client.sendall(answer)
 
-    async def serve() -> None:
-        server = await asyncio.start_server(talk, sock=listening, limit=2**22)
-        await server.serve_forever()
-
-    asyncio.run(serve())
+    while True:
+        threading.Thread(target=talk, args=(listening.accept()[0],), daemon=True).start()
 
 
 def card(n: int) -> dict[str, object]:
