@@ -5,11 +5,11 @@
 
 The listing days follow each other as days of the year; where they end they begin anew, under other
 ids. Each reader signs up with a profile's topics and categories, in one of four time zones, and
-votes each day on a few of his picks by a hidden taste. The service is a process that does the
-product's own jobs every four hours of its clock, asking a feed and mailing to a sink on loopback;
-every third day it is dealt a blow, of each kind in turn (`--every 1`: each day, `--every 0`: none).
-Each day is a line of the CSV as soon as it is over. A signal ends the year after its day. Ends with
-1 where a digest was missed, or came twice without a report, or memory or time grew.
+votes on some days, or never, on a few of his picks by a hidden taste. The service is a process that
+does the product's own jobs every four hours of its clock, asking a feed and mailing to a sink on
+loopback; every third day it is dealt a blow, of each kind in turn (`--every 1`: each day, `--every
+0`: none). Each day is a line of the CSV as soon as it is over. A signal ends the year after its day.
+Ends with 1 where a digest was missed, or came twice without a report, or memory or time grew.
 """
 
 import argparse
@@ -48,7 +48,7 @@ LISTED, STRUCK = 4, 8  # when the day's listing is there, and when the blow fall
 CLOSING = 2  # days after the last listing, until all is out
 COLUMNS = (
     *("day", "seconds", "cpu", "fetch", "prepare", "send", "tidy", "rss_mb", "peak_mb", "file_mb"),
-    *("papers", "votes", "mails", "good", "fault", "outcome"),
+    *("papers", "votes", "mails", "good", "silent", "fault", "outcome"),
 )
 Row = dict[str, Any]
 
@@ -83,7 +83,7 @@ class Year:
             else:
                 life.tick(moment, (*ONCE_A_DAY, *life.EACH) if hour == 0 else life.EACH)
         self.clock["at"] = moment_of(at, 22)
-        good, votes = vote(self.app, self.readers, at) if listed else ([], 0)
+        good, votes = vote(self.app, self.readers, at) if listed else ({}, 0)
         self.votes += votes
         told, cpu = life.day, life.day.cpu
         return {
@@ -98,7 +98,8 @@ class Year:
             "papers": self.look(),
             "votes": self.votes,
             "mails": life.taken.value - before,
-            "good": round(sum(good) / len(good), 4) if good else "",
+            "good": _mean(good.get(True)),
+            "silent": _mean(good.get(False)),
             "fault": blow,
             "outcome": "; ".join(dict.fromkeys(life.told + told.errors)),
         }
@@ -112,6 +113,10 @@ class Year:
             for day, moment in session.exec(newest.group_by(col(Paper.announced_day))):
                 self.known_at.setdefault(day, moment)
             return session.exec(select(func.count()).select_from(Paper)).one()
+
+
+def _mean(good: list[bool] | None) -> float | str:
+    return round(sum(good) / len(good), 4) if good else ""
 
 
 def moment_of(at: int, hour: float) -> datetime:

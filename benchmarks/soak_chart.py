@@ -8,10 +8,23 @@ from typing import Any
 Row = dict[str, Any]
 WIDTH, HEIGHT, LEFT, TOP = 720, 120, 60, 30
 SMOOTH = 7  # days
+CHANCE = 0.1
 PANELS = (
-    ("good", "Picks among the tenth of the day's papers that the reader likes best", ""),
-    ("cpu", "CPU of the service", " s a day"),
-    ("peak_mb", "Memory of the service at most", " MB"),
+    (
+        ("good", "silent"),
+        "Picks among the tenth of the day's papers that the reader likes best",
+        "",
+    ),
+    (("cpu",), "CPU of the service", " s a day"),
+    (("peak_mb",), "Memory of the service at most", " MB"),
+)
+LEGEND = (
+    "Light: readers who never vote. Dashed: chance; where the data begin anew. Ticks: blows."
+    " Means of seven days."
+)
+STYLE = (
+    ".curve{fill:none;stroke:#246;stroke-width:1.5}.c1{stroke:#8ac}.axis{stroke:#999}"
+    ".dashed{stroke:#999;stroke-dasharray:4}.blow{stroke:#b33}.small{font-size:11px;fill:#555}"
 )
 
 
@@ -51,48 +64,48 @@ def _growth(early: list[Row], late: list[Row], name: str) -> float:
 def chart(rows: list[Row], turn: int, file: Path) -> None:
     """Three curves over the days, with a tick for each blow, and a line where the data begin anew
     (after `turn` days)."""
-    rows = [row for row in rows if row["good"] != ""]
-    step = WIDTH / max(1, len(rows) - 1)
-    body = []
-    for nth, (name, title, unit) in enumerate(PANELS):
-        values = [float(row[name]) for row in rows]
-        smooth = [
-            sum(some) / len(some)
-            for at in range(len(values))
-            if (some := values[max(0, at + 1 - SMOOTH) : at + 1])
-        ]
-        most, bottom = max(smooth, default=1.0) * 1.1 or 1.0, TOP + (nth + 1) * (HEIGHT + 50) - 50
-        points = " ".join(
-            f"{LEFT + step * at:.1f},{bottom - HEIGHT * value / most:.1f}"
-            for at, value in enumerate(smooth)
-        )
+    rows = [row for row in rows if row["good"] != "" and row["silent"] != ""]
+    step, body, bottom = WIDTH / max(1, len(rows) - 1), list[str](), 0
+    for nth, (names, title, unit) in enumerate(PANELS):
+        bottom = TOP + (nth + 1) * (HEIGHT + 50) - 50
+        curves = [_smooth([float(row[name]) for row in rows]) for name in names]
+        most = max(max(curve, default=0.0) for curve in curves) * 1.1 or 1.0
+        first, last = (curves[0][at] if rows else 0.0 for at in (0, -1))
         body += [
-            f'<text x="{LEFT}" y="{bottom - HEIGHT - 8}">{title}: {smooth[0]:.3g} to'
-            f" {smooth[-1]:.3g}{unit}</text>",
+            f'<text x="{LEFT}" y="{bottom - HEIGHT - 8}">{title}: {first:.3g} to'
+            f" {last:.3g}{unit}</text>",
             f'<text class="small" x="{LEFT - 8}" y="{bottom - HEIGHT / 1.1 + 4:.0f}"'
             f' text-anchor="end">{most / 1.1:.3g}</text>',
             f'<path class="axis" d="M{LEFT} {bottom}h{WIDTH}"/>',
-            f'<polyline class="curve" points="{points}"/>',
         ]
-        if name == "good":
-            chance = bottom - HEIGHT * 0.1 / most
-            body.append(f'<path class="chance" d="M{LEFT} {chance:.1f}h{WIDTH}"/>')
+        for other, curve in enumerate(curves):
+            points = " ".join(
+                f"{LEFT + step * at:.1f},{bottom - HEIGHT * value / most:.1f}"
+                for at, value in enumerate(curve)
+            )
+            body.append(f'<polyline class="curve c{other}" points="{points}"/>')
+        if "good" in names:
+            chance = bottom - HEIGHT * CHANCE / most
+            body.append(f'<path class="dashed" d="M{LEFT} {chance:.1f}h{WIDTH}"/>')
     for at, row in enumerate(rows):
         if row["fault"]:
-            x = LEFT + step * at
-            body.append(
-                f'<path class="blow" d="M{x:.1f} {bottom}v6"><title>{row["fault"]}</title></path>'
-            )
+            place = f"M{LEFT + step * at:.1f} {bottom}v6"
+            body.append(f'<path class="blow" d="{place}"><title>{row["fault"]}</title></path>')
     if turn < len(rows):
-        x = LEFT + step * turn
-        body.append(f'<path class="chance" d="M{x:.1f} {TOP}V{bottom}"/>')
-    legend = "Dashed: chance; where the data begin anew. Ticks: blows. Means of seven days."
-    body.append(f'<text class="small" x="{LEFT}" y="{bottom + 24}">{legend}</text>')
+        body.append(f'<path class="dashed" d="M{LEFT + step * turn:.1f} {TOP}V{bottom}"/>')
+    body.append(f'<text class="small" x="{LEFT}" y="{bottom + 24}">{LEGEND}</text>')
     file.write_text(
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {LEFT + WIDTH + 20} {bottom + 40}"'
-        ' font-family="sans-serif" font-size="13"><style>.curve{fill:none;stroke:#246;'
-        "stroke-width:1.5}.axis{stroke:#999}.chance{stroke:#999;stroke-dasharray:4}"
-        ".blow{stroke:#b33}.small{font-size:11px;fill:#555}</style>"
+        f' font-family="sans-serif" font-size="13"><style>{STYLE}</style>'
         f'<rect width="100%" height="100%" fill="#fff"/>{"".join(body)}</svg>',
         encoding="utf-8",
     )
+
+
+def _smooth(values: list[float]) -> list[float]:
+    """The means of the days up to each."""
+    return [
+        sum(some) / len(some)
+        for at in range(len(values))
+        if (some := values[max(0, at + 1 - SMOOTH) : at + 1])
+    ]

@@ -29,6 +29,7 @@ from digest.models import Digest, Paper, Pick, Subscriber
 FIRST = date(2026, 1, 1)
 ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe")
 VOTES = 3  # of a reader a day, at the most
+EAGER = (0.0, 0.05, 0.2, 0.5)  # on so many of their days the readers vote, each fourth alike
 BEST = 0.9  # the papers of a day that a reader likes better than so many of the others
 TURN = 1200  # a hundred years, in the months of arXiv's ids
 
@@ -234,13 +235,15 @@ def sign_up(app: App, readers: Readers) -> None:
         subscribers.add(app, f"reader{n}@crowd.test", wishes)
 
 
-def vote(app: App, readers: Readers, at: int) -> tuple[list[float], int]:
-    """Each reader's votes on a few picks of the day's papers; gives of each such pick whether it is
-    among the tenth of them that he likes best, and how many votes there were."""
+def vote(app: App, readers: Readers, at: int) -> tuple[dict[bool, list[bool]], int]:
+    """The readers' votes on a few picks of the day's papers, and how many there were. Gives of each
+    such pick whether it is among the tenth of them that its reader likes best: under True of those
+    who vote, under False of those who never do."""
     papers, turn = readers.listed(at)
     name_of = {f"arxiv:{relabelled(paper['id'], turn)}": paper["id"] for paper in papers}
     bars = np.quantile(readers.likes[[readers.row_of[p["id"]] for p in papers]], BEST, axis=0)
-    chance, good, votes = random.Random(at), [], 0
+    chance, votes = random.Random(at), 0
+    good: dict[bool, list[bool]] = {True: [], False: []}
     picked = select(Pick.subscriber_id, Pick.paper_id, Paper.key).join(Digest)
     picked = picked.join(Paper, col(Paper.id) == Pick.paper_id)
     day = FIRST + timedelta(days=at)
@@ -254,7 +257,10 @@ def vote(app: App, readers: Readers, at: int) -> tuple[list[float], int]:
                 like = readers.likes[readers.row_of[name_of[key]], reader - 1]
                 picks[reader].append((paper, bool(like >= bars[reader - 1])))
         for reader, own in picks.items():
-            good += [float(liked) for _, liked in own]
+            eager = EAGER[reader // len(ZONES) % len(EAGER)]
+            good[eager > 0] += [liked for _, liked in own]
+            if chance.random() >= eager:
+                continue
             for paper, liked in chance.sample(own, min(chance.randint(0, VOTES), len(own))):
                 word, person = "up" if liked else "down", people[reader]
                 feedback.note(session, person, paper, word, source="mail", now=app.now())
