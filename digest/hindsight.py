@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sqlmodel import Session, col, select
 
-from digest import schedule, training
+from digest import fitting, schedule, training
 from digest.editions import papers_by_id
 from digest.evaluation import Listed, Reader, Task, rankings
 from digest.models import Digest, Feedback, Paper, Pick, Subscriber
@@ -175,8 +175,8 @@ def _by_day(session: Session) -> dict[date, list[tuple[int, datetime]]]:
 def _listed(session: Session, cases: Iterable[_Case]) -> list[Listed]:
     """The papers on which features are learned, and all that the cases speak of; what was never
     announced counts as known from the start."""
-    newest = select(Paper.id).where(training.LISTED).order_by(col(Paper.id).desc())
-    ids = {paper for paper in session.exec(newest.limit(training.CORPUS)) if paper}
+    newest = select(Paper.id).where(fitting.LISTED).order_by(col(Paper.id).desc())
+    ids = {paper for paper in session.exec(newest.limit(fitting.CORPUS)) if paper}
     for case in cases:
         named = (*case.candidates, *case.reader.likes, *case.reader.dislikes)
         ids.update(int(paper) for paper in named)

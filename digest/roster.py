@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from digest.app import App
 
 Kind = Literal["csv", "jsonl"]
+Progress = Callable[[int, int | None], None]
 
 _BUNDLE = 500
 _FREE_TEXT: dict[str, Callable[[str], Any]] = {
@@ -100,7 +101,7 @@ class Row(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Imported:
+class Import:
     """What became of a file: `known` were there already and were left as they are, `refused`
     holds (position from 1, reason), `suppressed` counts addresses that get no mail from now on,
     `lost_votes` the votes on papers that are not here."""
@@ -128,21 +129,36 @@ def export_rows(session: Session) -> Iterator[dict[str, Any]]:
         after = people[-1].id or 0
 
 
-def import_rows(app: "App", rows: Iterable[Mapping[str, Any]]) -> Imported:
+def import_rows(
+    app: "App",
+    rows: Iterable[Mapping[str, Any]],
+    *,
+    dry_run: bool = False,
+    progress: Progress | None = None,
+) -> Import:
     """Adds who is not there yet. Without a status, a row is an active subscriber.
 
-    Nobody who ended the subscription, was erased or is suppressed comes back by it.
+    Nobody who ended the subscription, was erased or is suppressed comes back by it. `dry_run` says
+    what would become of the rows, and keeps nothing.
     """
-    outcome, numbered = Imported(), enumerate(rows, 1)
+    outcome, numbered = Import(), enumerate(rows, 1)
     while bundle := list(islice(numbered, _BUNDLE)):
-        with app.db.write() as session:
+        with suppress(_TakenBack), app.db.write() as session:
             for position, values in bundle:
                 try:
                     outcome = _import(app, session, values, outcome)
                 except InputError as error:
                     refused = (*outcome.refused, (position, str(error)))
                     outcome = replace(outcome, refused=refused)
+            if dry_run:
+                raise _TakenBack
+        if progress is not None:
+            progress(bundle[-1][0], None)
     return outcome
+
+
+class _TakenBack(Exception):
+    """Ends a transaction that was for trial alone."""
 
 
 def kind_of(file_name: str) -> Kind:
@@ -217,7 +233,7 @@ def _values(person: Subscriber) -> dict[str, Any]:
     return person.model_dump(include=set(Row.model_fields))
 
 
-def _import(app: "App", session: Session, values: Mapping[str, Any], outcome: Imported) -> Imported:
+def _import(app: "App", session: Session, values: Mapping[str, Any], outcome: Import) -> Import:
     row = _checked(values)
     address, wishes, now = parse_address(row.email), row.wishes().checked(), app.now()
     known = session.exec(select(Subscriber).where(Subscriber.email_key == address.key)).first()

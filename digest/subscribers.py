@@ -235,6 +235,13 @@ def listing(session: Session, status: str | None = None) -> list[Subscriber]:
     return list(session.exec(query))
 
 
+def beginning(session: Session, text: str, most: int) -> list[str]:
+    """The first addresses that begin so."""
+    key = col(Subscriber.email_key)
+    some = select(Subscriber.email).where(key.startswith(text.casefold(), autoescape=True))
+    return list(session.exec(some.order_by(key).limit(most)))
+
+
 def by_key(session: Session, key: str) -> Subscriber | None:
     """The subscriber of an address in the form that all its spellings share."""
     query = select(Subscriber).where(Subscriber.email_key == key)

@@ -64,7 +64,7 @@ def test_a_round_trip_loses_nothing(app, people, other, kind, clock):
     clock.forward(days=3)
     file.seek(0)
     done = roster.import_rows(other, roster.read_rows(file, kind))
-    assert done == roster.Imported(added=6, suppressed=1)
+    assert done == roster.Import(added=6, suppressed=1)
     assert export(other) == before
     with other.db.read() as session:
         assert subscribers.find(session, "silent@reader.test").next_digest_at is None

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from digest.cli.completion import addresses
 from digest.cli.terminal import (
     AsJson,
     DryRun,
@@ -14,6 +15,7 @@ from digest.cli.terminal import (
     print_fields,
     print_json,
     print_table,
+    progress,
     say,
     sure,
 )
@@ -24,7 +26,9 @@ if TYPE_CHECKING:
 bounces = typer.Typer(help="Mail that comes back.", no_args_is_help=True)
 suppressions = typer.Typer(help="Addresses that get no mail.", no_args_is_help=True)
 
-Email = Annotated[str, typer.Argument(metavar="EMAIL", help="The address.")]
+Email = Annotated[
+    str, typer.Argument(metavar="EMAIL", help="The address.", autocompletion=addresses)
+]
 
 
 @bounces.command("process")
@@ -42,8 +46,8 @@ def process(
     """Read bounces and complaints: suppress what is dead, unsubscribe who complains."""
     from digest.mail import bounces
 
-    with opened(context) as app:
-        done = bounces.process(app, place, dry_run=dry_run)
+    with opened(context) as app, progress("Reading") as advance:
+        done = bounces.process(app, place, dry_run=dry_run, progress=advance)
     if as_json:
         print_json(done)
     else:

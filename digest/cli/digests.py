@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from digest.cli.completion import Email, addresses
 from digest.cli.terminal import (
     AsJson,
     Day,
     DryRun,
+    busy,
     opened,
     parse_day,
     print_fields,
@@ -23,14 +25,14 @@ from digest.cli.terminal import (
 if TYPE_CHECKING:
     from digest.ranking.metrics import Estimate
 
-Email = Annotated[str, typer.Argument(metavar="EMAIL", help="The subscriber's address.")]
+ADDRESS = "Any address."
 
 
 def vote(
     context: typer.Context,
     email: Email,
     paper_id: Annotated[str, typer.Argument(help="Such as arxiv:2512.01234.")],
-    choice: Annotated[str, typer.Argument(metavar="up|down|none")],
+    choice: Annotated[str, typer.Argument(metavar="up|down|none", help="What to record.")],
     as_json: AsJson = False,
 ) -> None:
     """Record feedback, as the links in the mail do."""
@@ -59,7 +61,7 @@ def rank(
     from digest import picking
 
     wanted = parse_day(day)
-    with opened(context) as app:
+    with opened(context) as app, busy("Ranking"):
         ranked = picking.rank(app, email, wanted, limit)
     if as_json:
         print_json(ranked)
@@ -84,7 +86,7 @@ def preview(
     from digest import delivery
 
     wanted = parse_day(day)
-    with opened(context) as app:
+    with opened(context) as app, busy("Ranking"):
         message = delivery.preview(app, email, wanted)
     written = {
         name: str(file)
@@ -106,7 +108,10 @@ def preview(
 def deliver(
     context: typer.Context,
     day: Day = None,
-    only: Annotated[str | None, typer.Option(metavar="EMAIL", help="To nobody else.")] = None,
+    only: Annotated[
+        str | None,
+        typer.Option(metavar="EMAIL", help="To nobody else.", autocompletion=addresses),
+    ] = None,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
@@ -148,14 +153,19 @@ def why(
         say(f"{told.day}  {told.outcome}: {told.detail}")
 
 
-def send_test(context: typer.Context, email: Email, as_json: AsJson = False) -> None:
+def send_test(
+    context: typer.Context,
+    email: Annotated[str, typer.Argument(metavar="EMAIL", help=ADDRESS, autocompletion=addresses)],
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
     """Send one small mail through the configured server, and show the server's answers."""
     from digest.mail import outbox
 
-    with opened(context) as app:
-        answers = outbox.send_test(app, email)
+    with opened(context) as app, busy("Sending"):
+        answers = outbox.send_test(app, email, dry_run=dry_run)
     if as_json:
-        print_json({"email": email, "answers": answers})
+        print_json({"email": email, "answers": answers, "sent": not dry_run})
     else:
         for answer in answers:
             say(answer)

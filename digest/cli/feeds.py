@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from digest.cli import completion
 from digest.cli.terminal import (
     AsJson,
     DryRun,
@@ -37,7 +38,7 @@ cli = typer.Typer(help="The sources of papers.", no_args_is_help=True)
 @cli.command("add")
 def add(
     context: typer.Context,
-    url: str,
+    url: Annotated[str, typer.Argument(help="Its address, or a venue's or journal's page.")],
     kind: Annotated[
         str | None,
         typer.Option(
@@ -75,7 +76,13 @@ def listing(context: typer.Context, as_json: AsJson = False) -> None:
 
 @cli.command("remove")
 def remove(
-    context: typer.Context, feed_id: int, dry_run: DryRun = False, as_json: AsJson = False
+    context: typer.Context,
+    feed_id: Annotated[
+        int,
+        typer.Argument(help="As `feeds list` numbers it.", autocompletion=completion.feeds),
+    ],
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
 ) -> None:
     """Remove a feed; its papers stay, and it can be added again."""
     from digest.errors import NotFound
@@ -105,7 +112,9 @@ def check(context: typer.Context, as_json: AsJson = False) -> None:
 @cli.command("import")
 def from_opml(
     context: typer.Context,
-    file: Annotated[Path, typer.Argument(metavar="OPML", exists=True, dir_okay=False)],
+    file: Annotated[
+        Path, typer.Argument(metavar="OPML", exists=True, dir_okay=False, help="The list.")
+    ],
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
@@ -178,7 +187,7 @@ def ingest(
     with opened(context) as app, progress("Reading") as advance:
         if first is not None:
             end = (last or app.now()).date()
-            reports = _past(app, first.date(), end, replay=replay)
+            reports = _past(app, first.date(), end, advance, replay=replay)
         else:
             reports = _pass(app, sources or [], advance)
     if not reports and not as_json:
@@ -197,11 +206,15 @@ def _pass(app: "App", sources: "Sequence[str]", advance: "Progress") -> "list[Re
     return [*passes.ingest_due(app, advance), *fill.fill_due(app)]
 
 
-def _past(app: "App", first: "date", last: "date", *, replay: bool) -> "list[Report]":
+def _past(
+    app: "App", first: "date", last: "date", advance: "Progress", *, replay: bool
+) -> "list[Report]":
     from digest.feeds import fill
     from digest.feeds import replay as kept
 
-    return kept.replay(app, first, last) if replay else fill.backfill(app, first, last)
+    if replay:
+        return kept.replay(app, first, last, advance)
+    return fill.backfill(app, first, last, progress=advance)
 
 
 def _print_reports(reports: "Sequence[Report]", as_json: bool) -> None:

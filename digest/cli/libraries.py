@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from digest.cli.subscribers import Email
+from digest.cli.completion import Email
 from digest.cli.terminal import AsJson, DryRun, opened, plain, print_json, progress, say
 
 SHOWN = 20  # pieces that were not understood, on a terminal

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from digest import __version__
-from digest.cli import bounces, demo, digests, feeds, libraries, subscribers
+from digest.cli import bounces, demo, digests, feeds, libraries, rosters, subscribers
 from digest.cli.terminal import (
     AsJson,
     Yes,
+    busy,
     opened,
     parse_day,
     print_fields,
@@ -79,7 +80,7 @@ def doctor(context: typer.Context, as_json: AsJson = False) -> None:
     """Check configuration, database, feeds and mail; exit code 1 where something fails."""
     from digest.doctor import check
 
-    with opened(context) as app:
+    with opened(context) as app, busy("Looking"):
         findings = check(app)
     if as_json:
         print_json(findings)
@@ -104,7 +105,7 @@ def stats(
         _draw(context, html, as_json)
         return
 
-    with opened(context) as app:
+    with opened(context) as app, busy("Counting"):
         found = figures(app)
     if as_json:
         print_json(found)
@@ -132,7 +133,7 @@ def stats(
 def _draw(context: typer.Context, file: Path, as_json: bool) -> None:
     from digest import drawing
 
-    with opened(context) as app:
+    with opened(context) as app, busy("Counting"):
         written_to(file, drawing.page(app).encode())
     if as_json:
         print_json({"file": str(file)})
@@ -165,11 +166,15 @@ def upgrade(context: typer.Context, as_json: AsJson = False) -> None:
 
 
 @db.command("backup")
-def backup(context: typer.Context, file: Path, as_json: AsJson = False) -> None:
+def backup(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="A new file.")],
+    as_json: AsJson = False,
+) -> None:
     """Write the whole database into FILE, while the service runs; never over an existing file."""
     from digest import backup as copies
 
-    with opened(context) as app:
+    with opened(context) as app, busy("Copying"):
         size = copies.backup(app.db, file)
         place = app.db.file.with_name("secret") if app.db.file else None
         own_secret = bool(app.settings.web.secret.get_secret_value())
@@ -184,7 +189,7 @@ def backup(context: typer.Context, file: Path, as_json: AsJson = False) -> None:
 @db.command("restore")
 def restore(
     context: typer.Context,
-    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False)],
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A backup.")],
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
@@ -196,7 +201,8 @@ def restore(
     logs.configure(verbose=False)
     settings = load(context.obj)
     sure(f"{file} is to replace the database {settings.database.url.split('@')[-1]}.", yes)
-    done = copies.restore(settings, file)
+    with busy("Copying"):
+        done = copies.restore(settings, file)
     if as_json:
         print_json(done)
         return
@@ -257,6 +263,8 @@ cli.command("send-test")(digests.send_test)
 cli.command("vote")(digests.vote)
 cli.command("evaluate")(digests.evaluate)
 cli.add_typer(feeds.cli, name="feeds")
+subscribers.cli.command("import")(rosters.from_file)
+subscribers.cli.command("export")(rosters.to_file)
 subscribers.cli.command("library")(libraries.library)
 cli.add_typer(subscribers.cli, name="subscribers")
 cli.add_typer(bounces.suppressions, name="suppressions")

@@ -1,18 +1,16 @@
 """`digest subscribers …`: who reads, and what they wish for."""
 
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from digest.cli.completion import Email
 from digest.cli.terminal import (
     AsJson,
     DryRun,
     Yes,
-    document,
     opened,
     parse_day,
     plain,
@@ -21,8 +19,9 @@ from digest.cli.terminal import (
     print_table,
     say,
     sure,
+    text_file,
 )
-from digest.errors import DigestError, InputError
+from digest.errors import InputError
 
 if TYPE_CHECKING:
     from digest.app import App
@@ -38,7 +37,6 @@ COLUMNS = (
     *("created_at", "confirmed_at"),
 )
 
-Email = Annotated[str, typer.Argument(metavar="EMAIL", help="The subscriber's address.")]
 Name = Annotated[str | None, typer.Option(help="How the mail addresses them.")]
 Topic = Annotated[
     list[str] | None,
@@ -56,7 +54,7 @@ MinScore = Annotated[
 ]
 PerDigest = Annotated[int | None, typer.Option(min=1, max=50, help="Papers per digest [10].")]
 Frequency = Annotated[
-    str | None, typer.Option(metavar="daily|weekdays|weekly", help="How often [daily].")
+    str | None, typer.Option(metavar="daily|weekdays|weekly", help="How often (daily).")
 ]
 At = Annotated[str | None, typer.Option(metavar="HH:MM", help="When [07:00].")]
 Zone = Annotated[str | None, typer.Option(help="In which time zone [UTC].")]
@@ -174,7 +172,7 @@ def _liked(ids: list[str], bibtex: Path | None) -> "Citations":
         raise InputError(f"--like {named.unread[0]}: expected the id of a paper")
     if bibtex is None:
         return named
-    with _file(bibtex, "r") as file:
+    with text_file(bibtex, "r") as file:
         held = parse_citations(file.read())
     return Citations((*named.papers, *held.papers), held.unread)
 
@@ -286,79 +284,6 @@ def erase(
             sure(f"Erase {email} with all votes and digests?", yes)
             subscribers.erase(app, person)
     _done(email, "erased", dry_run, as_json)
-
-
-@cli.command("import")
-def import_(
-    context: typer.Context,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="CSV (.csv) or JSON lines.")],
-    as_json: AsJson = False,
-) -> None:
-    """Add the people of a file, ours or a CSV export of listmonk or Mailchimp.
-
-    Whoever ended a subscription or was erased stays out; whom the other program has as blocked or
-    bounced gets no mail.
-    """
-    from digest import roster
-
-    with opened(context) as app, _file(file, "r") as lines:
-        done = roster.import_rows(app, roster.read_rows(lines, roster.kind_of(file.name)))
-    if as_json:
-        print_json(done)
-        return
-    say(f"{done.added} added, {done.known} known already, {len(done.refused)} refused.")
-    if done.suppressed:
-        say(f"{done.suppressed} addresses get no mail from now on: `digest suppressions list`.")
-    if done.lost_votes:
-        say(f"{done.lost_votes} votes were on papers that are not here, and are left out.")
-    if done.refused:
-        print_table([">row", "why it was refused"], done.refused)
-
-
-@cli.command("export")
-def export(
-    context: typer.Context,
-    file: Annotated[
-        Path | None, typer.Argument(metavar="[FILE]", help="CSV (.csv) or JSON lines.")
-    ] = None,
-    email: Annotated[
-        str | None, typer.Option(metavar="EMAIL", help="All the data of this person, as JSON.")
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    """All subscribers with their votes, for `import`; without FILE to stdout as JSON lines."""
-    from digest import dossier, roster, subscribers
-
-    with opened(context) as app, app.db.read() as session, ExitStack() as stack:
-        out = stack.enter_context(_file(file, "w")) if file else sys.stdout
-        if email:
-            person = subscribers.find(session, email)
-            out.write(document(dossier.all_about(app, session, person)) + "\n")
-            count = 1
-        elif as_json and file is None:
-            print_json(list(roster.export_rows(session)))
-            return
-        else:
-            kind = roster.kind_of(file.name) if file else "jsonl"
-            count = roster.write_rows(roster.export_rows(session), out, kind)
-    if file and as_json:
-        print_json({"file": str(file), "subscribers": count})
-    elif file:
-        say(f"Wrote {count} to {file}.")
-
-
-@contextmanager
-def _file(path: Path, mode: Literal["r", "w"]) -> Iterator[TextIO]:
-    encoding = "utf-8-sig" if mode == "r" else "utf-8"
-    try:
-        file = path.open(mode, encoding=encoding, newline="")
-    except OSError as error:
-        raise DigestError(f"cannot open {path}: {error.strerror}") from error
-    with file:
-        try:
-            yield file
-        except UnicodeDecodeError as error:
-            raise InputError(f"{path} is not UTF-8 text: {error}") from error
 
 
 def _done(email: str, what: str, dry_run: bool, as_json: bool) -> None:

@@ -8,7 +8,7 @@ from dataclasses import asdict, is_dataclass
 from datetime import date, datetime
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
 
 import typer
 
@@ -29,6 +29,7 @@ Day = Annotated[
 ]
 
 _CONTROLS = dict.fromkeys((*range(9), *range(11, 32), *range(127, 160)), "�")
+LONG_WORD = 10
 _PIPE_WIDTH = 10_000  # a table that goes to a file or a program is never cut or wrapped
 
 
@@ -95,17 +96,30 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    for name in columns:
+    cells = [[plain(cell) for cell in row] for row in rows]
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    words = [
+        max(
+            len(word)
+            for text in (name.lstrip(">"), *(row[at] for row in cells))
+            for word in text.split() or [""]
+        )
+        for at, name in enumerate(columns)
+    ]
+    # Words are broken only where they are long, or the terminal is narrow.
+    least = [min(LONG_WORD, longest) for longest in words]
+    roomy = sum(least) + len(least) <= 0.8 * _console().width
+    for name, width in zip(columns, least, strict=True):
         figures = name.startswith(">")
         table.add_column(
             name.lstrip(">"),
             justify="right" if figures else "left",
             no_wrap=figures,
             overflow="fold",
+            min_width=width if roomy else None,
         )
-    for row in rows:
-        table.add_row(*(Text(plain(cell)) for cell in row))
+    for row in cells:
+        table.add_row(*map(Text, row))
     _console().print(table)
 
 
@@ -122,8 +136,8 @@ def print_fields(pairs: Iterable[tuple[str, object]]) -> None:
 
 @contextmanager
 def progress(label: str) -> Iterator[Callable[..., None]]:
-    """Gives a function to call with (done, all) and, at will, what is under way; a bar on stderr,
-    on a terminal only."""
+    """Gives a function to call with (done, all; None where nobody knows) and, at will, what is
+    under way; a bar on stderr, on a terminal only."""
     from rich.markup import escape
     from rich.progress import (
         BarColumn,
@@ -145,10 +159,21 @@ def progress(label: str) -> Iterator[Callable[..., None]]:
     ) as bar:
         task = bar.add_task(label, total=None)
 
-        def advance(done: int, total: int, now: str = "") -> None:
+        def advance(done: int, total: int | None = None, now: str = "") -> None:
             bar.update(task, completed=done, total=total, description=f"{label} {escape(now)}")
 
         yield advance
+
+
+@contextmanager
+def busy(label: str) -> Iterator[None]:
+    """Shows on a terminal that something goes on that cannot be counted."""
+    console = _console(True)
+    if not console.is_terminal:
+        yield
+        return
+    with console.status(f"{label} …"):
+        yield
 
 
 def sure(question: str, yes: bool) -> None:
@@ -184,3 +209,18 @@ def written_to(file: Path, content: bytes) -> bool:
     except OSError as error:
         raise DigestError(f"cannot write {file}: {error.strerror}") from error
     return True
+
+
+@contextmanager
+def text_file(path: Path, mode: Literal["r", "w"]) -> Iterator[TextIO]:
+    """The file, as UTF-8 text. Raises DigestError, InputError where it is no such text."""
+    encoding = "utf-8-sig" if mode == "r" else "utf-8"
+    try:
+        file = path.open(mode, encoding=encoding, newline="")
+    except OSError as error:
+        raise DigestError(f"cannot open {path}: {error.strerror}") from error
+    with file:
+        try:
+            yield file
+        except UnicodeDecodeError as error:
+            raise InputError(f"{path} is not UTF-8 text: {error}") from error

@@ -55,7 +55,13 @@ def fill_due(
     return reports
 
 
-def backfill(app: App, first: date, last: date, routes: Routes = ROUTES) -> list[Report]:
+def backfill(
+    app: App,
+    first: date,
+    last: date,
+    routes: Routes = ROUTES,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> list[Report]:
     """Asks the sources that can be asked for what their feeds should have brought from `first` to
     `last`. Raises InputError where these are no span of past days."""
     if first > last or first > app.now().date():
@@ -64,8 +70,10 @@ def backfill(app: App, first: date, last: date, routes: Routes = ROUTES) -> list
         query = select(Feed.id).where(col(Feed.kind).in_(batches.FILLABLE)).order_by(col(Feed.id))
         feed_ids = list(session.exec(query))
     reports = []
-    for feed_id in feed_ids:
+    for done, feed_id in enumerate(feed_ids):
         if feed := lease(app, feed_id, only_due=False):
+            if progress is not None:
+                progress(done, len(feed_ids), feed.url)
             end = min(last, batches.today(feed, app.now()))
             reports.append(_filled(app, feed, _wanted(app, feed, first, end), routes))
     return reports

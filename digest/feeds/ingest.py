@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import structlog
-from sqlmodel import col, or_, select
+from sqlmodel import Session, col, or_, select
 
 from digest.app import App
 from digest.errors import FeedError, InputError, NotFound
@@ -185,7 +185,7 @@ def _web_address(url: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Imported:
+class Outcome:
     """What became of one feed of an imported list."""
 
     url: str
@@ -195,26 +195,31 @@ class Imported:
 
 def import_feeds(
     app: App, outlines: "Sequence[Outline]", *, dry_run: bool = False
-) -> list[Imported]:
+) -> list[Outcome]:
     """Adds the feeds of a list that are new; the others are told of, and the rest go on."""
     there = {normal_url(feed.url) for feed in list_feeds(app)}
     done = []
     for outline in outlines:
         if normal_url(outline.url) in there:
-            done.append(Imported(outline.url, outline.title, "there already"))
+            done.append(Outcome(outline.url, outline.title, "there already"))
             continue
         try:
             _web_address(outline.url) if dry_run else add_feed(app, outline.url, outline.kind)
         except InputError as error:
-            done.append(Imported(outline.url, outline.title, f"refused: {error}"))
+            done.append(Outcome(outline.url, outline.title, f"refused: {error}"))
         else:
-            done.append(Imported(outline.url, outline.title, "new" if dry_run else "added"))
+            done.append(Outcome(outline.url, outline.title, "new" if dry_run else "added"))
     return done
 
 
 def list_feeds(app: App) -> list[Feed]:
     with app.db.read() as session:
-        return list(session.exec(select(Feed).order_by(col(Feed.id))))
+        return stored_feeds(session)
+
+
+def stored_feeds(session: Session) -> list[Feed]:
+    """All feeds, the oldest first."""
+    return list(session.exec(select(Feed).order_by(col(Feed.id))))
 
 
 def remove_feed(app: App, feed_id: int) -> Feed:

@@ -1,6 +1,7 @@
 """Kept bodies are read again, as after a fix of a reader: what was missed or misread is mended."""
 
 import zlib
+from collections.abc import Callable
 from datetime import date
 
 import structlog
@@ -17,12 +18,20 @@ from digest.papers import Entry, Listing
 log = structlog.get_logger(__name__)
 
 
-def replay(app: App, first: date, last: date) -> list[Report]:
+def replay(
+    app: App, first: date, last: date, progress: Callable[[int, int, str], None] | None = None
+) -> list[Report]:
     """Reads the kept bodies of these listing days again, the oldest first, feed by feed."""
     with app.db.read() as session:
         query = select(RawBatch.feed_id).where(col(RawBatch.day).between(first, last)).distinct()
         feeds = [session.get(Feed, feed_id) for feed_id in sorted(session.exec(query))]
-    return [_replayed(app, feed, first, last) for feed in feeds if feed]
+    reports = []
+    for done, feed in enumerate(feeds):
+        if feed:
+            if progress is not None:
+                progress(done, len(feeds), feed.url)
+            reports.append(_replayed(app, feed, first, last))
+    return reports
 
 
 def _replayed(app: App, feed: Feed, first: date, last: date) -> Report:

@@ -1,7 +1,7 @@
 """What follows from mail that comes back: who is suppressed, who unsubscribed, what is counted."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -44,7 +44,13 @@ class Processed:
     ignored: int = 0
 
 
-def process(app: App, place: Path | None = None, *, dry_run: bool = False) -> Processed:
+def process(
+    app: App,
+    place: Path | None = None,
+    *,
+    dry_run: bool = False,
+    progress: Callable[[int], None] | None = None,
+) -> Processed:
     """Reads the mails of an mbox or Maildir, which stays as it is; without `place` those of the
     configured mailbox that are not marked as seen, which are marked then. Once more does no harm.
 
@@ -59,6 +65,8 @@ def process(app: App, place: Path | None = None, *, dry_run: bool = False) -> Pr
     with inbox.opened(place, bounces, keep=dry_run) as mails:
         for raw in mails:
             counts["seen"] += 1
+            if progress is not None:
+                progress(counts["seen"])
             report = reports.parse(raw)
             became = record(app, report, dry_run=dry_run) if report is not None else "foreign"
             counts["ignored" if became == "foreign" else became] += 1
