@@ -42,39 +42,36 @@ def fit(app: "App", former: "FeatureSpace | None") -> Fitted:
     from digest.ranking.counting import count  # noqa: PLC0415 (slow import)
     from digest.ranking.features import FeatureSpace  # noqa: PLC0415 (slow import)
 
-    before = former and _kept(app, former)
+    known, corpus = _kept(app, former)
     with app.db.read() as session:
         papers = _newest(session)
-        rows = _rows(papers, before.papers) if before else np.full(papers.shape[1], -1)
-        corpus = Corpus.of(_texts(session, papers[0, rows < 0].tolist()))
-    at = rows.copy()
-    at[rows < 0] = (len(before.corpus) if before else 0) + np.arange(len(corpus))
-    if before:
-        corpus = before.corpus.joined(corpus)
+        rows = _rows(papers, known)
+        came = Corpus.of(_texts(session, papers[0, rows < 0].tolist()))
+    at = np.where(rows < 0, len(corpus) + np.cumsum(rows < 0) - 1, rows)
+    corpus = corpus.joined(came)  # step by step: each gives its memory back before the next
     order = np.argsort(corpus.marks[at], kind="stable")
-    corpus = corpus.take(at[order]).compact()
-    space = (
-        before.space.renewed(corpus, rows[order])
-        if before
-        else FeatureSpace.of_counts(count(corpus))
-    )
-    return Fitted(space, corpus, papers[:, order])
+    corpus = corpus.take(at[order])
+    corpus = corpus.compact()
+    if former:
+        return Fitted(former.renewed(corpus, rows[order]), corpus, papers[:, order])
+    return Fitted(FeatureSpace.of_counts(count(corpus)), corpus, papers[:, order])
 
 
-def _kept(app: "App", space: "FeatureSpace") -> Fitted | None:
-    """What is stored beside the space; None where it is gone, or was stored by another release."""
+def _kept(app: "App", space: "FeatureSpace | None") -> "tuple[np.ndarray, Corpus]":
+    """The papers that are stored beside the space, and their words; none where there are none, or
+    where another release has stored them."""
     import numpy as np  # noqa: PLC0415 (slow import)
 
     from digest.ranking.corpus import Corpus  # noqa: PLC0415 (slow import)
 
-    stored = select(StoredSpace.papers, StoredSpace.corpus)
-    with app.db.read() as session:
-        found = session.exec(stored.where(StoredSpace.version == space.version)).first()
-    with suppress(ValueError):
-        if found and found[0] is not None and found[1] is not None:
-            papers = np.frombuffer(found[0], "<i8").reshape(2, -1)
-            return Fitted(space, Corpus.loads(found[1]), papers)
-    return None
+    if space:
+        stored = select(StoredSpace.papers, StoredSpace.corpus)
+        with app.db.read() as session:
+            found = session.exec(stored.where(StoredSpace.version == space.version)).first()
+        with suppress(ValueError):
+            papers, words = found or (None, None)
+            return np.frombuffer(papers or b"", "<i8").reshape(2, -1), Corpus.loads(words or b"")
+    return np.zeros((2, 0), np.int64), Corpus.of(())
 
 
 def _newest(session: Session) -> "np.ndarray":
@@ -92,6 +89,8 @@ def _rows(papers: "np.ndarray", known: "np.ndarray") -> "np.ndarray":
     """Where among the known ones each paper is, as it was then; -1 where it is not."""
     import numpy as np  # noqa: PLC0415 (slow import)
 
+    if not known.size:
+        return np.full(papers.shape[1], -1)
     order = np.argsort(known[0])
     at = order[np.minimum(np.searchsorted(known[0, order], papers[0]), len(order) - 1)]
     return np.where((known[:, at] == papers).all(axis=0), at, -1)

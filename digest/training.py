@@ -115,6 +115,7 @@ def refit(app: "App") -> "FeatureSpace":
     read_at = app.now()
     fitted = fitting.fit(app, stored_space(app))
     space = fitted.space
+    load_space.cache_clear()  # the former one goes now, and its memory
     row = StoredSpace(
         version=space.version,
         documents=fitted.papers.shape[1],

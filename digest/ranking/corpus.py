@@ -90,7 +90,8 @@ class Corpus:
         starts = np.r_[0, self.ends[:-1]][rows] if len(self) else self.ends
         lengths = self.ends[rows] - starts
         ends = np.cumsum(lengths)
-        at = np.arange(lengths.sum()) + np.repeat(starts - (ends - lengths), lengths)
+        at = np.repeat((starts - (ends - lengths)).astype(np.int32), lengths)
+        at += np.arange(len(at), dtype=np.int32)
         return replace(
             self, text=self.text[at], ends=ends, marks=self.marks[rows], codes=self.codes[rows]
         )

@@ -15,7 +15,7 @@ from digest.ranking.latent import Latent
 from digest.ranking.neighbourhood import Neighbourhood
 from digest.ranking.packing import lines, packed, texts, unpacked
 from digest.ranking.profile import Profile
-from digest.ranking.weighing import Weights, joined, unit, weigh
+from digest.ranking.weighing import Weights, joined, papers_having, unit, weigh
 
 BACKGROUND = 1000
 # A latent space serves until a twentieth of the papers are others than it was learned from.
@@ -145,7 +145,7 @@ class FeatureSpace:
     @cached_property
     def having(self) -> np.ndarray:
         """How many papers of the neighbourhood have each term."""
-        return np.bincount(self.neighbourhood.terms.indices, minlength=len(self.weight))
+        return papers_having(self.neighbourhood.terms)
 
     @cached_property
     def background(self) -> Any:
@@ -299,7 +299,7 @@ class FeatureSpace:
         weights = Weights(parts["weight"], parts["norm"])
         words, categories = texts(parts["words"]), texts(parts["categories"])
         terms = sp.csr_array(
-            (parts["times"], np.cumsum(parts["terms"], dtype=np.int32), parts["starts"]),
+            (parts["times"], np.cumsum(parts["terms"], out=parts["terms"]), parts["starts"]),
             shape=(len(parts["starts"]) - 1, len(weights.weight)),
         )
         latent = Latent(

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from digest.ranking.weighing import learned_idf, unit, weigh
+from digest.ranking.weighing import learned_idf, papers_having, unit, weigh
 
 DIMENSIONS = 200
 _FEWEST_PAPERS = 200
@@ -40,15 +40,15 @@ class Latent:
         """
         from sklearn.utils.extmath import randomized_svd  # noqa: PLC0415 (slow import)
 
-        total, width = counts.shape
-        having = np.bincount(counts.indices, minlength=width)
+        total = counts.shape[0]
+        having = papers_having(counts)
         words = np.flatnonzero((having >= _MIN_PAPERS) & (having <= _MAX_SHARE * total))
         words = words.astype(np.int32)
         size = min(DIMENSIONS, total // 10, len(words) // 10)
         if total < _FEWEST_PAPERS or size < 2:
             none = np.zeros(0, np.float32)
             return cls(words[:0], none, np.zeros((0, 0), np.float32), none)
-        weight = learned_idf(counts[:, words])
+        weight = learned_idf(having[words], total)
         rows = unit(weigh(counts[:, words], weight))
         *_, axes = randomized_svd(rows, size, n_iter=3, random_state=0)
         components = axes.T.astype(np.float16).astype(np.float32)  # as it is stored

@@ -11,6 +11,8 @@ MAX_SHARE = 0.3
 RARITY = 0.06
 PAIR_WEIGHT = 0.65
 
+_AT_ONCE = 1_000_000
+
 
 @dataclass(frozen=True, eq=False)
 class Weights:
@@ -27,12 +29,12 @@ class Weights:
         with 1 / number of papers: two papers that share a name nobody else uses belong together);
         a pair of words weighs less than a word. A term in more than 3 of 10 papers weighs nothing.
         """
-        total, width = counts.shape
-        having = np.bincount(counts.indices, minlength=width)
+        total = counts.shape[0]
+        having = papers_having(counts)
         common = having > max(MAX_SHARE * total, 8)
         usable = (having > 0) & ((having > 1) | (total < 100)) & ~common
         pair = np.where(pairs, PAIR_WEIGHT, 1.0)
-        idf = learned_idf(counts)
+        idf = learned_idf(having, total)
         rare = RARITY * total / np.maximum(having, 1)
         return cls(
             np.where(usable, np.sqrt(idf**2 + rare) * pair, 0).astype(np.float32),
@@ -52,26 +54,31 @@ class Weights:
         return text
 
 
-def learned_idf(counts: Any) -> np.ndarray:
-    """ln((1 + papers) / (1 + papers with the term)) + 1 per column of a count matrix."""
-    if not all(counts.shape):
-        return np.zeros(counts.shape[1], np.float32)
-    return np.asarray(_transformer().fit(counts).idf_, np.float32)
+def papers_having(counts: Any) -> np.ndarray:
+    """How many rows have each column of a csr matrix; some of its entries at a time, since numpy
+    makes eight bytes of each."""
+    having = np.zeros(counts.shape[1], int)
+    for start in range(0, counts.nnz, _AT_ONCE):
+        some = counts.indices[start : start + _AT_ONCE]
+        having += np.bincount(some, minlength=counts.shape[1])
+    return having
+
+
+def learned_idf(having: np.ndarray, total: int) -> np.ndarray:
+    """scikit-learn's idf of terms that so many papers have, of so many in all:
+    ln((1 + total) / (1 + having)) + 1."""
+    return np.asarray(np.log((1 + total) / (1 + having)) + 1, np.float32)
 
 
 def weigh(counts: Any, idf: np.ndarray) -> Any:
     """The weights of counted terms, by an idf of our own; lengths stay as they come out."""
     if not all(counts.shape):
         return sp.csr_array(counts.shape, dtype=np.float32)
-    tfidf = _transformer()
-    tfidf.idf_ = np.asarray(idf, np.float32)
-    return sp.csr_array(tfidf.transform(sp.csr_array(counts, dtype=np.float32)))
-
-
-def _transformer() -> Any:
     from sklearn.feature_extraction.text import TfidfTransformer  # noqa: PLC0415 (slow import)
 
-    return TfidfTransformer(sublinear_tf=True, norm=None)
+    tfidf = TfidfTransformer(sublinear_tf=True, norm=None)
+    tfidf.idf_ = np.asarray(idf, np.float32)
+    return sp.csr_array(tfidf.transform(sp.csr_array(counts, dtype=np.float32)))
 
 
 def unit(matrix: Any) -> Any:
