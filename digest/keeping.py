@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col
 
 from digest import editions, news, outcomes, schedule
@@ -13,12 +14,17 @@ from digest.db import insert_new
 from digest.mail.compose import papers_of
 from digest.mail.outbox import enqueue_digests
 from digest.models import Digest, Paper, Pick, Subscriber
+from digest.prepared import Prepared
 
 if TYPE_CHECKING:
     from digest.app import App
     from digest.picking import Plan
 
 _BUNDLE = 500
+_NEW_PICK = {
+    "sqlite": Prepared(sqlite.insert(Pick).on_conflict_do_nothing()),
+    "postgresql": Prepared(postgresql.insert(Pick).on_conflict_do_nothing()),
+}
 _PEOPLE = Subscriber.__table__.c  # type: ignore[attr-defined]
 _PAPERS = Paper.__table__.c  # type: ignore[attr-defined]
 
@@ -129,15 +135,21 @@ def _insert(
     numbers = sa.select(col(Digest.subscriber_id), col(Digest.id)).where(col(Digest.id).in_(made))
     number_of = dict(session.execute(numbers).all())
     kept = [each for each in planned if each.subscriber.id in number_of]
-    picks = [
-        pick._asdict()
-        | {"digest_id": number_of[each.subscriber.id or 0], "position": position}
-        | {"subscriber_id": each.subscriber.id}
-        for each in kept
-        for position, pick in enumerate(each.picks, start=1)
-    ]
-    if picks:
-        insert_new(session, Pick, picks)
+    connection = session.connection()
+    _NEW_PICK[connection.dialect.name].many(
+        connection,
+        [
+            {
+                "digest_id": number_of[each.subscriber.id or 0],
+                "position": position,
+                "subscriber_id": each.subscriber.id,
+                "shown_as": None,
+                **pick._asdict(),
+            }
+            for each in kept
+            for position, pick in enumerate(each.picks, start=1)
+        ],
+    )
     for reader in told.keys() & number_of.keys():
         news.keep_told(session, reader, told[reader][1])
     enqueue_digests(

@@ -1,7 +1,7 @@
 """Which of the day's papers a subscriber gets: scores, picks and their reasons."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 from math import exp, log
 from typing import TYPE_CHECKING, NamedTuple
@@ -245,7 +245,7 @@ def _drafted(table: _Table, at: int) -> "list[tuple[Choice, str | None]]":
     )
     shown = {choice.row for choice, _ in drafted}
     return [
-        (replace(choice, similar=tuple(row for row in choice.similar if row not in shown)), team)
+        (choice._replace(similar=tuple(row for row in choice.similar if row not in shown)), team)
         for choice, team in drafted
     ]
 

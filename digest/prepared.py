@@ -50,6 +50,11 @@ class Prepared:
         with self._executed(connection, values) as cursor:
             return int(cursor.rowcount)
 
+    def many(self, connection: Connection, values: Sequence[Mapping[str, Any]]) -> None:
+        """Runs it once for each of the values, in one go."""
+        with self._cursor(connection) as (cursor, form):
+            cursor.executemany(form.sql, [form.parameters(each) for each in values])
+
     def rows(self, connection: Connection, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         """The rows that it selects, or the numbers that an insert returns."""
         with self._executed(connection, values) as cursor:
@@ -69,16 +74,20 @@ class Prepared:
 
     @contextmanager
     def _executed(self, connection: Connection, values: Mapping[str, Any]) -> Iterator[Any]:
+        with self._cursor(connection) as (cursor, form):
+            cursor.execute(form.sql, form.parameters(values))
+            yield cursor
+
+    @contextmanager
+    def _cursor(self, connection: Connection) -> Iterator[tuple[Any, _Form]]:
         dialect, raw = connection.dialect, connection.connection
         form = self._forms.get(dialect.name) or self._forms.setdefault(
             dialect.name, _compiled(self._statement, dialect)
         )
-        parameters = form.parameters(values)
         alone = not connection.in_transaction()
         try:
             cursor = raw.cursor()
-            cursor.execute(form.sql, parameters)
-            yield cursor
+            yield cursor, form
             cursor.close()
             if alone:
                 raw.commit()

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -28,8 +28,7 @@ _LEAST_SHARE = 0.1
 _TERMS = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Reason:
+class Reason(NamedTuple):
     """One thing that spoke for a paper; `share` is its part of all that spoke for it (0 to 1).
 
     `label` is the topic's text, the category's code, the term, the author's name, or the id of the
@@ -92,19 +91,22 @@ class Insight:
     @cached_property
     def _place(self) -> np.ndarray:
         """Room for a place per column, all 0 between two uses."""
-        return np.zeros(self.space.latent_from, np.int32)
+        return np.zeros(self.space.latent_from, np.intp)
 
     def worth(self, at: int, columns: np.ndarray) -> np.ndarray:
         """What the terms in these columns are worth to reader `at`."""
         chosen, voted, told = self.scored.chosen, self.scored.voted.terms, self.scored.told.terms
         votes = slice(chosen.indptr[at], chosen.indptr[at + 1])
+        rows = chosen.indices[votes]
+        starts, ends = voted.indptr[rows], voted.indptr[rows + 1]
+        spans = [slice(*span) for span in zip(starts.tolist(), ends.tolist(), strict=True)]
         said = slice(told.indptr[at], told.indptr[at + 1])
-        entries = _entries(voted, chosen.indices[votes])
         strong = chosen.data[votes] * np.float32(self.rankers[at].strength.terms)
-        value = np.concatenate(
-            [np.repeat(strong, entries.lengths) * entries.value, told.data[said]]
+        strong = np.repeat(
+            np.append(strong, np.float32(1)), [*(ends - starts), said.stop - said.start]
         )
-        where = np.concatenate([entries.column, told.indices[said]])
+        value = np.concatenate([*(voted.data[span] for span in spans), told.data[said]]) * strong
+        where = np.concatenate([*(voted.indices[span] for span in spans), told.indices[said]])
         self._place[columns] = np.arange(1, len(columns) + 1)  # one place where a column is twice
         found = np.bincount(self._place[where], value, len(columns) + 1)[self._place[columns]]
         self._place[columns] = 0
@@ -232,12 +234,10 @@ def terms(block: Insight, at: int, rows: Sequence[int]) -> list[list[Reason]]:
 def _terms(space: FeatureSpace, columns: np.ndarray, said: np.ndarray) -> list[Reason]:
     """The terms that add most to the score."""
     whole = float(said[said > 0].sum()) or 1.0
-    best = np.lexsort((columns, -said))[:_TERMS]
-    return [
-        Reason("term", space.terms[columns[at]], float(said[at] / whole))
-        for at in best
-        if said[at] > 0
-    ]
+    least = np.partition(said, -_TERMS)[-_TERMS] if len(said) > _TERMS else 0
+    told = np.flatnonzero((said > 0) & (said >= least))
+    best = sorted(zip((-said[told]).tolist(), columns[told].tolist(), strict=True))[:_TERMS]
+    return [Reason("term", space.terms[column], -less / whole) for less, column in best]
 
 
 def sentence(found: Sequence[Reason], titles: Mapping[str, str]) -> str:
@@ -248,8 +248,6 @@ def sentence(found: Sequence[Reason], titles: Mapping[str, str]) -> str:
     authors = [reason.label for reason in found if reason.kind == "author"]
     topics = [f"“{reason.label}”" for reason in found if reason.kind == "topic"][:2]
     liked = [f"“{titles[r.label]}”" for r in found if r.kind == "liked" and r.label in titles][:2]
-    fields = names((reason.label for reason in found if reason.kind == "category"), 2)
-    terms = [reason.label for reason in found if reason.kind == "term"]
     pieces = []
     if authors:
         pieces.append(f"by {_and(authors)}, whom you follow")
@@ -257,12 +255,18 @@ def sentence(found: Sequence[Reason], titles: Mapping[str, str]) -> str:
         pieces.append(f"because of your topic{'s' * (len(topics) > 1)} {_and(topics)}")
     if liked:
         pieces.append(f"close to {_and(liked)}, which you liked")
-    if not pieces and terms:
-        pieces.append(f"because of {_and(terms)}")
-    elif not pieces and fields:
-        pieces.append(f"new in {_and(fields)}")
+    if not pieces:
+        pieces = _otherwise(found)
     text = "; ".join(pieces)
     return f"{text[:1].upper()}{text[1:]}." if text else ""
+
+
+def _otherwise(found: Sequence[Reason]) -> list[str]:
+    """What is said where no topic and no paper speaks: words, or else fields."""
+    if words := [reason.label for reason in found if reason.kind == "term"]:
+        return [f"because of {_and(words)}"]
+    fields = names((reason.label for reason in found if reason.kind == "category"), 2)
+    return [f"new in {_and(fields)}"] if fields else []
 
 
 def _and(parts: Sequence[str]) -> str:
@@ -283,11 +287,10 @@ def key_sentences(
     said = block.worth(at, columns) * values
     value = np.bincount(np.repeat(np.arange(len(lengths)), lengths), said, len(lengths))
     value = value + np.concatenate([latent for _, latent in parts]) @ block.scored.latent[at]
-    ends = np.cumsum([len(latent) for _, latent in parts]).tolist()
-    starts = [0, *ends[:-1]]
-    return [_best(value[start:end]) for start, end in zip(starts, ends, strict=True)]
+    worth, ends = value.tolist(), np.cumsum([len(latent) for _, latent in parts]).tolist()
+    return [_best(worth[start:end]) for start, end in zip([0, *ends], ends, strict=False)]
 
 
-def _best(values: np.ndarray) -> int | None:
-    best = int(values.argmax()) if len(values) else 0
-    return best if len(values) and values[best] > 0 else None
+def _best(worth: list[float]) -> int | None:
+    best = max(worth, default=0.0)
+    return worth.index(best) if best > 0 else None

@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -35,8 +36,7 @@ class Rules:
     topics: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(NamedTuple):
     """One picked paper: its row in the day, its score, and why it was let in apart from that.
 
     `similar` are the rows of near-copies that stand behind it.
@@ -237,18 +237,18 @@ def _varied(
     """`wanted` of the heads: those taken already, then one by one the best that is not too like
     the others (maximal marginal relevance, Carbonell and Goldstein 1998)."""
     chosen = list(dict.fromkeys(taken))[:wanted]
-    worth = (scores - scores.min()) / max(1e-9, float(scores.max() - scores.min()))
-    near = like[:, chosen].max(axis=1) if chosen else None
-    gone = np.ones(len(scores), bool)
-    gone[heads] = False
-    gone[chosen] = True
+    low, high = float(scores.min()), float(scores.max())
+    worth = (scores - scores.min()) / max(1e-9, high - low)
+    free = np.full(len(scores), -np.inf, worth.dtype)
+    free[heads] = worth[heads]
+    free[chosen] = -np.inf
+    cost = variety * like
+    near = cost[chosen].max(axis=0) if chosen else np.zeros(len(scores), cost.dtype)
     for _ in range(min(wanted, len(heads)) - len(chosen)):
-        value = worth.copy() if near is None else worth - variety * near
-        value[gone] = -np.inf
-        best = int(value.argmax())
+        best = int((free - near).argmax())
+        near = np.maximum(near, cost[best]) if chosen else cost[best]
         chosen.append(best)
-        gone[best] = True
-        near = like[:, best] if near is None else np.maximum(near, like[:, best])
+        free[best] = -np.inf
     return chosen
 
 
