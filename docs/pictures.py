@@ -87,7 +87,6 @@ PICTURES = {
     "front": Picture(front, 760, 640),
     "preferences": Picture(preferences, 760, 900),
     "figures": Picture(figures, 1200, 590),
-    "figures-dark": Picture(figures, 360, 900, "dark"),
 }
 
 
