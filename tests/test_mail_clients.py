@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -34,25 +33,13 @@ def every_mail():
     return {
         "digest": render_digest(ENV, mail(*rich, trending=(TREND,), news=(NOTE,))),
         "many": render_digest(ENV, mail(*many)),
-        "confirm": letters.render_confirmation(
-            ENV, **common, confirm_url=link, lifetime=timedelta(days=2)
-        ),
-        "link": letters.render_link(
-            ENV,
-            **common,
-            preferences_url=link,
-            unsubscribe_url=link,
-            lifetime=timedelta(days=30),
-        ),
-        "sensitive": letters.render_sensitive(
-            ENV, **common, my_data_url=link, lifetime=timedelta(hours=1)
-        ),
-        "address": letters.render_address(
-            ENV, **common, address_url=link, lifetime=timedelta(days=2)
-        ),
-        "moved": letters.render_moved(ENV, **common),
-        "test": letters.render_test(ENV, **common),
-        "alert": letters.render_alert(ENV, **common, sentences=["No mail went out today."]),
+        "confirm": letters.render(ENV, "confirm", **common, confirm_url=link),
+        "link": letters.render(ENV, "link", **common, preferences_url=link, unsubscribe_url=link),
+        "sensitive": letters.render(ENV, "sensitive", **common, my_data_url=link),
+        "address": letters.render(ENV, "address", **common, address_url=link),
+        "moved": letters.render(ENV, "moved", **common),
+        "test": letters.render(ENV, "test", **common),
+        "alert": letters.render(ENV, "alert", **common, sentences=["No mail went out today."]),
     }
 
 

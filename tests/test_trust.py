@@ -164,12 +164,12 @@ def test_a_spam_filter_finds_nothing_in_a_digest(number):
 
 
 def test_a_spam_filter_finds_nothing_in_a_confirmation():
-    letter = letters.render_confirmation(
+    letter = letters.render(
         ENV,
+        "confirm",
         service="Paper Digest",
         postal_address="1 Library Lane, Bookham",
         confirm_url="https://digest.test/confirm/" + "x" * 80,
-        lifetime=timedelta(hours=48),
     )
     raw = build(
         letter,

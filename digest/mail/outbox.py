@@ -118,7 +118,9 @@ def send_test(app: App, email: str, *, dry_run: bool = False) -> list[str]:
     if recipient is None:
         raise InputError(f"{email} is no address that mail can be sent to")
     writer = Writer(app)
-    raw = writer.message(writer.test(), kind="test", to=("", recipient), at=app.now(), number=0)
+    raw = writer.message(
+        writer.letter("test"), kind="test", to=("", recipient), at=app.now(), number=0
+    )
     return asyncio.run(_hand_over(writer, recipient, raw, keep_back=dry_run))
 
 
@@ -129,7 +131,7 @@ def send_alert(app: App, sentences: Sequence[str]) -> None:
         raise MailError(f"mail.alert_to: {app.settings.mail.alert_to} cannot be written to")
     writer = Writer(app)
     raw = writer.message(
-        writer.alert(sentences), kind="alert", to=("", recipient), at=app.now(), number=0
+        writer.letter("alert", sentences), kind="alert", to=("", recipient), at=app.now(), number=0
     )
     asyncio.run(_hand_over(writer, recipient, raw))
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from email.utils import parseaddr
 
 from digest.app import App
@@ -13,9 +13,9 @@ from digest.mail.dkim import Signer, load_key
 from digest.mail.drafts import Draft
 from digest.mail.links import Bearer, Links
 from digest.mail.message import build, mail_address, wire_address
+from digest.mail.queue import Waiting
 from digest.mail.render import Encoded, Rendered, encode_digest
 from digest.settings import Mail
-from digest.tokens import LIFETIME, Purpose
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,77 +97,46 @@ class Writer:
         local, _, domain = self._bounce_address.rpartition("@")
         return f"{local}+{mark}@{domain}" if local else self.sender
 
-    def alert(self, sentences: Sequence[str]) -> Rendered:
-        return letters.render_alert(
+    def letter(self, kind: str, sentences: Sequence[str] = (), **links: str) -> Rendered:
+        """A mail that is no digest."""
+        return letters.render(
             self.app.templates,
+            kind,
             service=self.service,
             postal_address=self.app.settings.mail.postal_address,
             sentences=sentences,
-        )
-
-    def test(self) -> Rendered:
-        return letters.render_test(
-            self.app.templates,
-            service=self.service,
-            postal_address=self.app.settings.mail.postal_address,
+            **links,
         )
 
     def _rendered(self, draft: Draft, bearer: Bearer, editions: Editions) -> Rendered | Encoded:
-        app, message, digest = self.app, draft.message, draft.digest
-        postal_address = app.settings.mail.postal_address
-        if message.kind == "confirm":
-            return letters.render_confirmation(
-                app.templates,
-                service=self.service,
-                postal_address=postal_address,
-                confirm_url=self.links.confirm(bearer),
-                lifetime=_lifetime("confirm"),
-            )
-        if message.kind == "link":
-            return letters.render_link(
-                app.templates,
-                service=self.service,
-                postal_address=postal_address,
-                preferences_url=self.links.preferences(bearer),
-                unsubscribe_url=self.links.unsubscribe(bearer),
-                lifetime=_lifetime("preferences"),
-            )
-        if message.kind == "sensitive":
-            return letters.render_sensitive(
-                app.templates,
-                service=self.service,
-                postal_address=postal_address,
-                my_data_url=self.links.my_data(bearer),
-                lifetime=_lifetime("sensitive"),
-            )
-        if message.kind == "address":
-            return letters.render_address(
-                app.templates,
-                service=self.service,
-                postal_address=postal_address,
-                address_url=self.links.address(bearer, message.id),
-                lifetime=_lifetime("address"),
-            )
-        if message.kind == "moved":
-            return letters.render_moved(
-                app.templates, service=self.service, postal_address=postal_address
-            )
+        message, digest = draft.message, draft.digest
+        if message.kind != "digest":
+            return self.letter(message.kind, **self._links(message, bearer))
         mail = compose(
             draft.reader,
             digest,
             draft.picks,
             editions.cards(digest.day),
             editions.trending(digest.day),
-            app.settings,
+            self.app.settings,
             self.links,
         )
-        return encode_digest(app.templates, mail)
+        return encode_digest(self.app.templates, mail)
 
-
-def _lifetime(purpose: Purpose) -> timedelta:
-    lifetime = LIFETIME[purpose]
-    assert lifetime is not None
-    return lifetime
+    def _links(self, message: Waiting, bearer: Bearer) -> dict[str, str]:
+        """What the letter opens."""
+        match message.kind:
+            case "confirm":
+                return {"confirm_url": self.links.confirm(bearer)}
+            case "link":
+                opened, left = self.links.preferences(bearer), self.links.unsubscribe(bearer)
+                return {"preferences_url": opened, "unsubscribe_url": left}
+            case "sensitive":
+                return {"my_data_url": self.links.my_data(bearer)}
+            case "address":
+                return {"address_url": self.links.address(bearer, message.id)}
+            case _:
+                return {}
 
 
 def _plain(setting: str, value: str) -> str:
