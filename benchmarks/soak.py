@@ -8,8 +8,8 @@ ids. Each reader signs up with a profile's topics and categories, in one of four
 votes on some days, or never, on a few of his picks by a hidden taste. The service is a process that
 does the product's own jobs every four hours of its clock, asking a feed and mailing to a sink on
 loopback; every third day it is dealt a blow, of each kind in turn (`--every 1`: each day, `--every
-0`: none). Each day is a line of the CSV as soon as it is over. A signal ends the year after its day.
-Ends with 1 where a digest was missed, or came twice without a report, or memory or time grew.
+0`: none). Each day is a line of the CSV as soon as it is over. A signal ends the year after its
+day. Ends with 1 where a digest was missed, or came twice without a report, or memory or time grew.
 """
 
 import argparse
@@ -257,7 +257,10 @@ def main() -> int:
     chart(rows, len(readers.days), given.chart)
     found += grown(rows, given.subscribers, CORPUS)
     print("; ".join(found) or "nothing missed, nothing repeated, nothing grew")
-    print(f"{time.monotonic() - begun:.0f} s for {len(rows)} days; {given.csv}, {given.chart}")
+    print(
+        f"{time.monotonic() - begun:.0f} s for {len(rows)} days, {time.process_time():.0f} s of CPU"
+        f" to play the readers; {given.csv}, {given.chart}"
+    )
     return int(bool(found))
 
 

@@ -30,10 +30,17 @@ from digest.errors import DigestError
 from digest.settings import Settings
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["__main__", "digest.demo", "digest.jobs", "digest.training"])
+CONTEXT.set_forkserver_preload(  # what a service would import anew after each death
+    [
+        *("__main__", "digest.jobs", "digest.picking", "digest.fitting", "digest.ranking.ranker"),
+        *("digest.ranking.features", "digest.ranking.reasons", "digest.ranking.selection"),
+        *("digest.feeds.generic", "digest.feeds.jsonfeed", "digest.mail.bounces", "feedparser"),
+    ]
+)
 EACH_TICK, ONCE_A_DAY = ("fetch", "prepare", "send"), ("tidy", "watch")
 PATIENCE = 1_500  # ms that the service waits for a lock: the product's 30 s would fill the evening
 SMALL = 96_000  # bytes beyond which no file may be written while the disk is full
+HANGS = 600  # seconds of a tick after which it is given up
 SEVERAL_DAYS, DAY_LONG = 3, 26 * 3600
 
 
@@ -121,7 +128,9 @@ class Life:
         self.orders.send((at, names, cramped))
 
     def answer(self) -> Told:
-        """Raises EOFError where the service died of itself."""
+        """Raises EOFError where the service died of itself, TimeoutError where it hangs."""
+        if not self.orders.poll(HANGS):
+            raise TimeoutError(f"the service has said nothing for {HANGS} s")
         told: Told = self.orders.recv()
         self.lasted = max(told.cpu.total(), self.lasted * 0.9)
         self.day.cpu += told.cpu
