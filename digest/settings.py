@@ -147,6 +147,7 @@ class Bounces(Section):
     imap_password: SecretStr = SecretStr("")
     imap_folder: str = "INBOX"
     imap_ca_file: Path | None = None
+    imap_timeout: float = Field(30, gt=0)
 
     @field_validator("imap_folder")
     @classmethod

@@ -197,7 +197,7 @@ def test_bounces_come_over_tls_from_a_server_that_can_be_trusted(app, safe):
         ({"imap_ca_file": None}, "certificate verify failed"),
         ({"imap_host": "localhost"}, "not valid for 'localhost'"),
         ({"imap_password": "sesame"}, "Authentication failed"),
-        ({"imap_security": "none"}, "cannot be read"),
+        ({"imap_security": "none", "imap_timeout": 0.5}, "cannot be read"),
     ],
     ids=["an authority nobody knows", "another host's", "a wrong password", "no TLS"],
 )

@@ -82,12 +82,12 @@ def _in_words(bounces: Bounces) -> Iterator[None]:
 
 @contextmanager
 def _imap(bounces: Bounces) -> Iterator[imaplib.IMAP4]:
-    host, port = bounces.imap_host, bounces.imap_port
+    host, port, limit = bounces.imap_host, bounces.imap_port, bounces.imap_timeout
     if bounces.imap_security == "tls":
         context = ssl.create_default_context(cafile=bounces.imap_ca_file)
-        client: imaplib.IMAP4 = imaplib.IMAP4_SSL(host, port, ssl_context=context, timeout=30)
+        client: imaplib.IMAP4 = imaplib.IMAP4_SSL(host, port, ssl_context=context, timeout=limit)
     else:
-        client = imaplib.IMAP4(host, port, timeout=30)
+        client = imaplib.IMAP4(host, port, timeout=limit)
     with client:
         client.login(bounces.imap_username, bounces.imap_password.get_secret_value())
         yield client
