@@ -87,19 +87,20 @@ def _name(draft: Path, file: Path) -> None:
         draft.replace(file)
 
 
-def restore(settings: Settings, file: Path) -> Restored:
+def restore(settings: Settings, file: Path, *, dry_run: bool = False) -> Restored:
     """Puts the backup in the place of the configured database, and holds delivery.
 
     What was unfinished in the backup's outbox is cancelled, for it may have gone out since. Who
     left or was suppressed after the backup stays so, where the replaced database can be read. An
-    SQLite file that is replaced is kept beside it. Raises InputError where the file is no backup or
-    one of a newer version, DatabaseError where a part of the service still runs, or it fails.
+    SQLite file that is replaced is kept beside it. `dry_run` goes as far as it can without a
+    change: on SQLite all is done to a copy. Raises InputError where the file is no backup or one of
+    a newer version, DatabaseError where a part of the service still runs, or it fails.
     """
     db = Db(settings.database.url)
     try:
         if db.file is not None:
-            return _restore_file(settings, db, db.file, file)
-        return _restore_server(settings, db, file)
+            return _restore_file(settings, db, db.file, file, dry_run=dry_run)
+        return _restore_server(settings, db, file, dry_run=dry_run)
     except (OSError, sqlite3.Error) as error:
         raise DatabaseError(f"the restore of {file} failed: {error}") from error
     finally:
@@ -109,7 +110,7 @@ def restore(settings: Settings, file: Path) -> Restored:
 # SQLite
 
 
-def _restore_file(settings: Settings, db: Db, live: Path, file: Path) -> Restored:
+def _restore_file(settings: Settings, db: Db, live: Path, file: Path, *, dry_run: bool) -> Restored:
     _check_file(file)
     draft = live.with_name(f"{live.name}.restoring")
     with ExitStack() as stack:
@@ -126,6 +127,8 @@ def _restore_file(settings: Settings, db: Db, live: Path, file: Path) -> Restore
         )
         with open_app(settings.model_copy(update={"database": other})) as app:
             counts = _settle(app, known, file)
+        if dry_run:
+            return Restored(None, *counts)
         db.close()
         replaced = _keep(live, app, readable=known is not None) if live.exists() else None
         _copy(draft, live)  # in one transaction: a page server that runs on reads the new content
@@ -175,7 +178,7 @@ def _remove(file: Path) -> None:
 # PostgreSQL
 
 
-def _restore_server(settings: Settings, db: Db, file: Path) -> Restored:
+def _restore_server(settings: Settings, db: Db, file: Path, *, dry_run: bool) -> Restored:
     names_schema = ("--data-only", "--table=alembic_version", "--file=-")
     listed = dumps.run(db.url, "pg_restore", *names_schema, file)
     rows = listed.partition("FROM stdin;\n")[2].splitlines()
@@ -186,6 +189,8 @@ def _restore_server(settings: Settings, db: Db, file: Path) -> Restored:
         raise DatabaseError(
             f"{busy} other connections use this database: stop scheduler, workers and web first"
         )
+    if dry_run:
+        return Restored(None, None, None)
     known = _with_kept(db, _known(db))
     db.close()
     tables = [*metadata.tables, "alembic_version", RESTORING]

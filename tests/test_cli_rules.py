@@ -27,7 +27,7 @@ WITHOUT_JSON = STAYING | {"init"}
 SEND_OR_DELETE = {
     *("deliver", "send-test", "bounces process", "feeds remove", "subscribers remove"),
     *("subscribers erase", "subscribers import", "suppressions add", "suppressions remove"),
-    "feeds import",
+    *("feeds import", "db restore"),
 }
 CANNOT_BE_UNDONE = {"subscribers remove", "subscribers erase", "suppressions remove", "db restore"}
 
@@ -63,7 +63,7 @@ def test_what_sends_or_deletes_can_be_tried_and_what_cannot_be_undone_asks(name:
 
 
 def test_a_command_whose_name_says_so_is_among_those_that_send_or_delete() -> None:
-    telling = re.compile(r"remove|erase|delete|purge|send|deliver|process|import")
+    telling = re.compile(r"remove|erase|delete|purge|send|deliver|process|import|restore")
     assert {name for name in COMMANDS if telling.search(name)} == SEND_OR_DELETE - {
         "suppressions add"
     }
@@ -162,6 +162,8 @@ def test_a_trial_run_changes_nothing(service: Digest, mailbox: Mailbox) -> None:
 
     calls = CALLS | {"subscribers remove": [ADA], "subscribers erase": [ADA]}
     calls |= {"suppressions remove": ["dee@reader.test"]}
+    service("db", "backup", "copy.db")
+    service("subscribers", "add", "late@reader.test")
     before = state()
     for name in sorted(SEND_OR_DELETE):
         result = service(*name.split(), *calls[name], "--dry-run")

@@ -9,6 +9,7 @@ from digest import __version__
 from digest.cli import bounces, demo, digests, feeds, libraries, rosters, subscribers
 from digest.cli.terminal import (
     AsJson,
+    DryRun,
     Yes,
     busy,
     opened,
@@ -191,6 +192,7 @@ def restore(
     context: typer.Context,
     file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A backup.")],
     yes: Yes = False,
+    dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
     """Put a backup in the place of the database, and hold delivery until `digest db resume`."""
@@ -200,11 +202,15 @@ def restore(
 
     logs.configure(verbose=False)
     settings = load(context.obj)
-    sure(f"{file} is to replace the database {settings.database.url.split('@')[-1]}.", yes)
+    if not dry_run:
+        sure(f"{file} is to replace the database {settings.database.url.split('@')[-1]}.", yes)
     with busy("Copying"):
-        done = copies.restore(settings, file)
+        done = copies.restore(settings, file, dry_run=dry_run)
     if as_json:
         print_json(done)
+        return
+    if dry_run:
+        say(f"{file} is a backup that can be restored; nothing was changed.")
         return
     if done.replaced:
         say(f"The replaced database is kept as {done.replaced}.")
