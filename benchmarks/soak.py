@@ -106,13 +106,14 @@ class Year:
 
     def look(self) -> int:
         """Notes which listings are there by now; gives the number of papers."""
+        now = self.clock["at"]
         newest = select(Paper.announced_day, func.max(Paper.announced_at)).where(
-            col(Paper.announced_day) > self.clock["at"].date() - timedelta(days=8)
+            col(Paper.announced_day) > now.date() - timedelta(days=8)
         )
         with self.app.db.read() as session:
             for day, moment in session.exec(newest.group_by(col(Paper.announced_day))):
                 # After a clock that ran ahead, papers are dated later than all that it dated.
-                true = min(moment, self.clock["at"].replace(hour=LISTED))
+                true = moment if moment <= now else now.replace(hour=LISTED)
                 self.known_at.setdefault(day, true)
             return session.exec(select(func.count()).select_from(Paper)).one()
 
