@@ -18,8 +18,8 @@ from digest.ranking.profile import Profile
 from digest.ranking.weighing import Weights, joined, papers_having, unit, weigh
 
 BACKGROUND = 1000
-# A latent space serves until a twentieth of the papers are others than it was learned from.
-LATENT_LASTS = 0.05
+# A latent space serves until a tenth of the papers are others than it was learned from.
+LATENT_LASTS = 0.1
 
 # What a topic's words, the papers nearest to it and a wished category say for a paper, in log-odds
 # per unit of likeness: fitted over many readers (docs/ranking.md).
