@@ -96,7 +96,9 @@ def _fold(text: str, separator: str) -> str:
 @lru_cache(maxsize=64)  # most headers are the same in all mails of a run
 def _relaxed(name: str, value: str) -> bytes:
     unfolded = value.encode().replace(b"\r\n", b"")
-    return b"%s:%s\r\n" % (name.lower().encode("ascii"), _SPACES.sub(b" ", unfolded).strip())
+    if b"  " in unfolded or b"\t" in unfolded:
+        unfolded = _SPACES.sub(b" ", unfolded)
+    return b"%s:%s\r\n" % (name.lower().encode("ascii"), unfolded.strip())
 
 
 def _body_hash(body: bytes) -> str:

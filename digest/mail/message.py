@@ -84,6 +84,8 @@ def build(
 def clean(text: str) -> str:
     """One line that can do no harm in a header: no line ends, no control or direction marks, and
     nothing that a mail program would decode as an encoded word."""
+    if text.isascii() and text.isprintable() and "  " not in text and "=?" not in text:
+        return text.strip()[:LONGEST]
     text = unicodedata.normalize("NFC", text)
     text = text.encode("utf-8", "ignore").decode()
     text = _HIDDEN.sub("", _SPACE.sub(" ", text))

@@ -150,6 +150,8 @@ def decode(lines: bytes) -> str:
 def clean(text: str) -> str:
     """One line of text without control characters, direction marks, slot marks and halves of
     characters."""
+    if text.isprintable() and "  " not in text:  # which none of the unwanted is
+        return text.strip()
     return " ".join(_UNWANTED.sub(" ", text).split())
 
 
