@@ -114,7 +114,8 @@ def later(space: FeatureSpace, before: list[Paper], after: list[Paper]) -> Featu
     former = former.take(former.order)
     known = {mark: row for row, mark in enumerate(former.marks.tolist())}
     corpus = former.joined(Corpus.of([paper for paper in after if paper not in before]))
-    kept = [at for at, mark in enumerate(corpus.marks.tolist()) if mark in marks(after)]
+    wanted = marks(after)
+    kept = [at for at, mark in enumerate(corpus.marks.tolist()) if mark in wanted]
     kept.sort(key=lambda at: corpus.marks[at])
     corpus = corpus.take(kept).compact()
     return space.renewed(corpus, np.array([known.get(mark, -1) for mark in corpus.marks.tolist()]))

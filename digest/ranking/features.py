@@ -270,7 +270,7 @@ class FeatureSpace:
             "norm": self.weights.norm,
             "latent_words": self.latent.words,
             "latent_weight": self.latent.weight,
-            "components": self.latent.components.astype(np.float16),
+            "components": self.latent.components,
             "centre": self.latent.centre,
             "moved": np.array([self.latent.moved]),
             "ordinary": self.ordinary,
@@ -305,7 +305,7 @@ class FeatureSpace:
         latent = Latent(
             parts["latent_words"],
             parts["latent_weight"],
-            parts["components"].astype(np.float32),
+            parts["components"],
             parts["centre"],
             int(parts["moved"][0]),
         )

@@ -17,7 +17,7 @@ _MAX_SHARE = 0.3
 @dataclass(frozen=True, eq=False)
 class Latent:
     """The words that have a meaning (their places among all words, ascending), what each weighs,
-    words × dimensions, and the point where the mean paper lies.
+    words × dimensions (float16), and the point where the mean paper lies.
 
     `moved` are the papers that came and went since these were learned.
     """
@@ -47,12 +47,13 @@ class Latent:
         size = min(DIMENSIONS, total // 10, len(words) // 10)
         if total < _FEWEST_PAPERS or size < 2:
             none = np.zeros(0, np.float32)
-            return cls(words[:0], none, np.zeros((0, 0), np.float32), none)
+            return cls(words[:0], none, np.zeros((0, 0), np.float16), none)
         weight = learned_idf(having[words], total)
         rows = unit(weigh(counts[:, words], weight))
         *_, axes = randomized_svd(rows, size, n_iter=3, random_state=0)
-        components = axes.T.astype(np.float16).astype(np.float32)  # as it is stored
-        return cls(words, weight, components, np.asarray((rows @ components).mean(axis=0)))
+        components = axes.T.astype(np.float16)
+        centre = np.asarray((rows @ components.astype(np.float32)).mean(axis=0))
+        return cls(words, weight, components, centre)
 
     def among(self, before: Sequence[str], after: Sequence[str], moved: int) -> "Latent":
         """The same where the words are others now and so many more papers have come or gone; a
@@ -72,7 +73,7 @@ class Latent:
         """Unit rows of documents, whose words `weight` has weighed: documents × dimensions; zero
         where no word is known. A topic, which has nothing of the ordinary paper in it, is not
         centred."""
-        rows = np.asarray(unit(weighed) @ self.components)
+        rows = np.asarray(unit(weighed) @ self.components.astype(np.float32))
         known = (np.abs(rows).sum(axis=1) > 0)[:, None]
         rows = np.where(known, rows - self.centre, 0) if centred else rows
         length = np.sqrt((rows * rows).sum(axis=1, keepdims=True))

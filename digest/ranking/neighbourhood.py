@@ -12,6 +12,7 @@ from digest.ranking.weighing import Weights, joined, unit, weigh
 NEIGHBOURS = 5
 
 _PROFILES = 100
+_ROWS = 1000
 _LOG = np.r_[0, 1 + np.log(np.arange(1, 256))].astype(np.float32)
 
 
@@ -29,7 +30,13 @@ class Neighbourhood:
         return len(self.meaning)
 
     def rows(self, at: Any) -> Any:
-        """The rows of some of the papers: csr float32, papers × width of the space."""
+        """The rows of some of the papers: csr float32, papers × width of the space. A thousand at a
+        time are made, since what it takes to make them is several times as large."""
+        at = np.arange(len(self))[at]
+        parts = [self._rows(at[some : some + _ROWS]) for some in range(0, max(1, len(at)), _ROWS)]
+        return sp.csr_array(sp.vstack(parts, format="csr")) if len(parts) > 1 else parts[0]
+
+    def _rows(self, at: np.ndarray) -> Any:
         text = self.weights.rows(weigh(self.terms[at], self.weights.norm))
         return joined(text, unit(self.codes[at]), self.meaning[at].astype(np.float32))
 

@@ -78,7 +78,7 @@ def weigh(counts: Any, idf: np.ndarray) -> Any:
 
     tfidf = TfidfTransformer(sublinear_tf=True, norm=None)
     tfidf.idf_ = np.asarray(idf, np.float32)
-    return sp.csr_array(tfidf.transform(sp.csr_array(counts, dtype=np.float32)))
+    return sp.csr_array(tfidf.transform(counts.astype(np.float32), copy=False))
 
 
 def unit(matrix: Any) -> Any:
