@@ -97,6 +97,7 @@ class Crowd:
         before = self.day - timedelta(days=1)
         digest = {"id": number, "subscriber_id": number, "day": before, "since": before}
         digest |= {"candidates": 200, "created_at": noon(before)}
+        digest["reasons"] = ["Because of your topic “lanterns”."] * DIGEST_BEFORE
         picks = [
             {
                 "digest_id": number,
@@ -105,7 +106,6 @@ class Crowd:
                 "paper_id": paper,
                 "score": 1.0,
                 "sentence": 1,
-                "reason": "Because of your topic “lanterns”.",
             }
             for at, paper in enumerate(self.chance.sample(self.recent, DIGEST_BEFORE), 1)
         ]

@@ -73,17 +73,26 @@ def card(n: int) -> dict[str, object]:
     }
 
 
+def shown(reader: int, position: int) -> int:
+    """The paper at this position of the reader's digest."""
+    return (reader + 7 * position) % PAPERS + 1
+
+
+def digest(reader: int) -> dict[str, object]:
+    papers = (shown(reader, position) for position in range(1, PICKS + 1))
+    reasons = [f"Because of your topic “lanterns of kind {paper}”." for paper in papers]
+    return {"id": reader, "subscriber_id": reader, "reasons": reasons}
+
+
 def pick(reader: int, position: int) -> dict[str, object]:
-    paper = (reader + 7 * position) % PAPERS + 1
     return {
         "digest_id": reader,
         "subscriber_id": reader,
         "position": position,
-        "paper_id": paper,
+        "paper_id": shown(reader, position),
         "score": 1.0,
         "exploring": False,
         "sentence": position % 5,
-        "reason": f"Because of your topic “lanterns of kind {paper}”.",
     }
 
 
@@ -119,7 +128,7 @@ def digests(app: App, count: int) -> int:
     for first in range(1, count + 1, 1000):
         block = range(first, min(first + 1000, count + 1))
         with app.db.write() as session:
-            insert_new(session, Digest, [made | {"id": n, "subscriber_id": n} for n in block])
+            insert_new(session, Digest, [made | digest(n) for n in block])
             picks = [pick(n, at) for n in block for at in range(1, PICKS + 1)]
             insert_new(session, Pick, picks)
             for n in block:

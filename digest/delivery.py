@@ -13,13 +13,13 @@ from digest import editions, hold, news, training
 from digest.candidates import latest_day
 from digest.keeping import digest_values, is_new, keep
 from digest.mail import outbox
-from digest.mail.compose import compose, papers_of, trends
+from digest.mail.compose import Picked, compose, papers_of, trends
 from digest.mail.contents import Card
 from digest.mail.links import Bearer
 from digest.mail.message import wire_address
 from digest.mail.render import render_digest
 from digest.mail.writer import Writer
-from digest.models import Digest, Pick, Subscriber
+from digest.models import Digest, Subscriber
 from digest.picking import plan, plans
 from digest.subscribers import find
 
@@ -154,7 +154,15 @@ def preview(app: "App", email: str, day: date | None = None) -> Preview:
         trending = trends(editions.trending(session, planned.day))
     cards = {paper: Card.from_json(card) for paper, card in shown.items()}
     picks = [
-        Pick(digest_id=0, subscriber_id=reader.id or 0, position=position, **pick._asdict())
+        Picked(
+            position,
+            pick.paper_id,
+            pick.reason,
+            pick.sentence,
+            pick.exploring,
+            pick.topic,
+            pick.similar,
+        )
         for position, pick in enumerate(planned.picks, start=1)
     ]
     mail = compose(reader, digest, picks, cards, trending, app.settings, writer.links)

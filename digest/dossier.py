@@ -8,6 +8,7 @@ from sqlalchemy import Select, select
 from sqlmodel import Session, col
 
 from digest import feedback, roster
+from digest.mail.compose import reason_of
 from digest.models import (
     Bounce,
     Digest,
@@ -76,13 +77,14 @@ def _plain(value: Any) -> Any:
 def _digests(session: Session, person: Subscriber) -> list[dict[str, Any]]:
     found = session.scalars(_of(Digest, person, Digest.day)).all()
     papers: dict[int, list[dict[str, Any]]] = {digest.id: [] for digest in found}
+    reasons = {digest.id: digest.reasons for digest in found}
     picks = (
         select(Pick, Paper)
         .join(Paper, col(Paper.id) == col(Pick.paper_id))
         .where(col(Pick.subscriber_id) == person.id)
     )
     for pick, paper in session.execute(picks.order_by(col(Pick.digest_id), col(Pick.position))):
-        papers[pick.digest_id].append(_pick(pick, paper))
+        papers[pick.digest_id].append(_pick(pick, paper, reasons[pick.digest_id]))
     return [
         {
             "day": digest.day.isoformat(),
@@ -97,9 +99,9 @@ def _digests(session: Session, person: Subscriber) -> list[dict[str, Any]]:
     ]
 
 
-def _pick(pick: Pick, paper: Paper) -> dict[str, Any]:
-    shown = ("score", "reason", "topic", "exploring", "team")
-    named = {"id": paper.key, "title": paper.title}
+def _pick(pick: Pick, paper: Paper, reasons: list[str]) -> dict[str, Any]:
+    shown = ("score", "topic", "exploring", "team")
+    named = {"id": paper.key, "title": paper.title, "reason": reason_of(reasons, pick.position)}
     return named | {name: getattr(pick, name) for name in shown}
 
 

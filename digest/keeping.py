@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from digest.picking import Plan
 
 _BUNDLE = 500
+_SHOWN = ("paper_id", "score", "exploring", "sentence", "similar", "topic", "team")
 _NEW_PICK = {
     "sqlite": Prepared(sqlite.insert(Pick).on_conflict_do_nothing()),
     "postgresql": Prepared(postgresql.insert(Pick).on_conflict_do_nothing()),
@@ -70,6 +71,7 @@ def digest_values(planned: "Plan", now: datetime, notes: list[dict[str, str]]) -
         "news": notes,
         "also": [{"title": paper.title, "url": paper.url, "line": ""} for paper in planned.also],
         "welcome": is_new(planned.subscriber),
+        "reasons": [pick.reason for pick in planned.picks],
         "created_at": now,
     }
 
@@ -144,7 +146,7 @@ def _insert(
                 "position": position,
                 "subscriber_id": each.subscriber.id,
                 "shown_as": None,
-                **pick._asdict(),
+                **{name: getattr(pick, name) for name in _SHOWN},
             }
             for each in kept
             for position, pick in enumerate(each.picks, start=1)

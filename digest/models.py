@@ -1,5 +1,7 @@
 """Every table, in the order of the day: what comes in, who reads, what goes out."""
 
+import json
+import zlib
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -10,6 +12,7 @@ from sqlalchemy import (
     Dialect,
     ForeignKey,
     Index,
+    LargeBinary,
     MetaData,
     UniqueConstraint,
     text,
@@ -42,6 +45,19 @@ class UtcTime(TypeDecorator[datetime]):
 
     def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
         return None if value is None else datetime.fromtimestamp(value / 1000, UTC)
+
+
+class Packed(TypeDecorator[list[str]]):
+    """A list of texts that share most of their words: in a quarter of the room."""
+
+    impl = LargeBinary
+    cache_ok = True
+
+    def process_bind_param(self, value: list[str] | None, dialect: Dialect) -> bytes | None:  # noqa: ARG002
+        return zlib.compress(json.dumps(value, ensure_ascii=False).encode()) if value else None
+
+    def process_result_value(self, value: bytes | None, dialect: Dialect) -> list[str]:  # noqa: ARG002
+        return json.loads(zlib.decompress(value)) if value else []
 
 
 def _moment(*, nullable: bool = False, index: bool = False) -> Any:
@@ -354,7 +370,8 @@ class Digest(SQLModel, table=True):
 
     `news` are lines about papers the reader liked, as digest.mail.contents.Note has them;
     `also` are those of followed authors' papers that there was no room for. `welcome`: it came with
-    the reader's confirmation, and says so at its top.
+    the reader's confirmation, and says so at its top. `reasons` are the sentences that say why each
+    of its picks is there, by their positions.
     """
 
     __tablename__ = "digest"
@@ -366,6 +383,7 @@ class Digest(SQLModel, table=True):
     news: list[Any] = _json(list)
     also: list[Any] = _json(list)
     welcome: bool = False
+    reasons: list[str] = Field(default_factory=list, sa_type=Packed, nullable=True)
     created_at: datetime = _moment(index=True)
     __table_args__ = (UniqueConstraint("subscriber_id", "day"), {"sqlite_autoincrement": True})
 
@@ -373,11 +391,10 @@ class Digest(SQLModel, table=True):
 class Pick(SQLModel, table=True):
     """A paper in a digest; also the record that keeps a paper from being sent twice.
 
-    `reason` is the sentence that says why, `topic` the reader's topic that spoke loudest for it,
-    `sentence` the index of the abstract's marked one,
-    `similar` the ids of the near-copies that this paper stands for. `shown_as` is the row whose
-    frozen card the mail shows, where it was merged into this paper later. `team` says which of two
-    rankings put it there, where two are compared.
+    `topic` is the reader's topic that spoke loudest for it, `sentence` the index of the abstract's
+    marked one, `similar` the ids of the near-copies that this paper stands for. `shown_as` is the
+    row whose frozen card the mail shows, where it was merged into this paper later. `team` says
+    which of two rankings put it there, where two are compared.
     """
 
     __tablename__ = "pick"
@@ -390,7 +407,6 @@ class Pick(SQLModel, table=True):
     exploring: bool = False
     sentence: int | None = None
     similar: list[int] | None = Field(default=None, sa_type=JSON(none_as_null=True))
-    reason: str = ""
     topic: str | None = None
     team: str | None = None
     __table_args__ = (

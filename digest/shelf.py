@@ -59,7 +59,7 @@ def newest_picks(session: Session, subscriber_id: int) -> list[Shelved]:
             col(Digest.created_at),
             # After a merge, the card is still the one of the row that was picked.
             func.coalesce(Pick.shown_as, Pick.paper_id).label("paper_id"),
-            col(Pick.reason),
+            col(Digest.reasons),
         )
         .join(Pick, col(Pick.digest_id) == col(Digest.id))
         .where(col(Digest.subscriber_id) == subscriber_id)
@@ -70,7 +70,14 @@ def newest_picks(session: Session, subscriber_id: int) -> list[Shelved]:
     for day in {row.day for row in rows}:
         editions.read(session, day, {row.paper_id for row in rows if row.day == day})
     return [
-        Shelved(digest_id, position, day, at, editions.cards(day)[paper], reason)
-        for digest_id, position, day, at, paper, reason in rows
+        Shelved(
+            digest_id,
+            position,
+            day,
+            at,
+            editions.cards(day)[paper],
+            compose.reason_of(reasons, position),
+        )
+        for digest_id, position, day, at, paper, reasons in rows
         if paper in editions.cards(day)
     ]

@@ -415,8 +415,8 @@ def test_papers_of_followed_authors_are_in_and_the_rest_is_linked(app, ada, mail
     follow(app, ada, "Z. Angstrom", 3)
     assert deliver(app).sent == 1
     assert len(rows(app, Pick)) == 3
-    assert all("whom you follow" in pick.reason for pick in rows(app, Pick))
     (digest,) = rows(app, Digest)
+    assert all("whom you follow" in reason for reason in digest.reasons)
     assert len(digest.also) == 7
     (mail,) = mailbox.messages
     for part in ("plain", "html"):
@@ -429,7 +429,7 @@ def test_without_more_of_theirs_there_is_no_such_line(app, ada, mailbox, clock):
     announce(app, clock().date())
     follow(app, ada, "Author 7", 3)
     assert deliver(app).sent == 1
-    assert any("Author 7, whom you follow" in pick.reason for pick in rows(app, Pick))
+    assert any("Author 7, whom you follow" in reason for reason in rows(app, Digest)[0].reasons)
     (mail,) = mailbox.messages
     assert "authors you follow" not in mail.get_body(("html",)).get_content().casefold()
 

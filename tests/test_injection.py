@@ -63,11 +63,18 @@ def put_digest(app, person, title, topic):
         session.add(Paper(id=number, key=key, title=title, url="u", updated_at=now))
         session.flush()
         session.add(EditionPaper(day=DAY, paper_id=number, card=card))
-        digest = Digest(subscriber_id=person.id, day=DAY, since=DAY, candidates=1, created_at=now)
+        digest = Digest(
+            subscriber_id=person.id,
+            day=DAY,
+            since=DAY,
+            candidates=1,
+            reasons=[topic],
+            created_at=now,
+        )
         session.add(digest)
         session.flush()
         whose = {"digest_id": digest.id, "subscriber_id": person.id, "paper_id": number}
-        session.add(Pick(**whose, position=1, score=1.0, reason=topic, topic=topic))
+        session.add(Pick(**whose, position=1, score=1.0, topic=topic))
         outbox.enqueue(session, "digest", person.id, now, digest.id)
 
 

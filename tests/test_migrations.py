@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from alembic.script import ScriptDirectory
+from sqlmodel import col
 
 from digest.db import Db, schema_is_current, upgrade
-from digest.models import metadata
+from digest.models import Digest, metadata
 
 ROWS = 2
 Stored = dict[str, list[dict[str, Any]]]
@@ -92,3 +93,14 @@ def test_each_step_keeps_what_is_stored(db: Db) -> None:
     assert schema_is_current(db)
     with db.connect() as connection:
         assert all(len(stored) == ROWS for stored in rows(connection).values())
+
+
+def test_the_reasons_of_old_picks_are_those_of_their_digests(db: Db) -> None:
+    upgrade(db, "0012")
+    with db.connect() as connection:
+        for table in tables(connection):
+            fill(connection, table)
+    upgrade(db, "0013")
+    with db.connect() as connection:
+        query = sa.select(col(Digest.reasons)).order_by(col(Digest.id))
+        assert list(connection.scalars(query)) == [["reason 1"], ["", "reason 2"]]

@@ -31,7 +31,7 @@ class Picked(NamedTuple):
 def compose(
     subscriber: Subscriber,
     digest: Digest,
-    picks: Sequence[Pick | Picked],
+    picks: Sequence[Picked],
     cards: Mapping[int, Card],
     trending: tuple[Trend, ...],
     settings: Settings,
@@ -129,20 +129,29 @@ def papers_of(picks: Iterable[Any]) -> set[int]:
 
 def picks_of(session: Session, digests: Sequence[int]) -> dict[int, list[Picked]]:
     """The picks of each digest, in their order."""
-    rows = session.connection().execute(_PICKED, {"digests": digests})
+    connection = session.connection()
+    reasons = dict(connection.execute(_REASONS, {"digests": digests}).all())
     picks: dict[int, list[Picked]] = {}
-    for digest, *shown in rows.all():
-        picks.setdefault(digest, []).append(Picked._make(shown))
+    for digest, position, paper, *shown in connection.execute(_PICKED, {"digests": digests}):
+        picked = Picked._make((position, paper, reason_of(reasons[digest], position), *shown))
+        picks.setdefault(digest, []).append(picked)
     return picks
 
 
+def reason_of(reasons: Sequence[str], position: int) -> str:
+    """Of a digest's reasons that of the pick at this position."""
+    return reasons[position - 1] if position <= len(reasons) else ""
+
+
+_REASONS = select(col(Digest.id), col(Digest.reasons)).where(
+    col(Digest.id).in_(bindparam("digests", expanding=True))
+)
 _PICKED = (
     select(
         col(Pick.digest_id),
         col(Pick.position),
         # After a merge, the card is still the one of the row that was picked.
         func.coalesce(Pick.shown_as, Pick.paper_id),
-        col(Pick.reason),
         col(Pick.sentence),
         col(Pick.exploring),
         col(Pick.topic),
