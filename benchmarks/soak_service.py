@@ -12,7 +12,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from multiprocessing.connection import Connection
@@ -67,7 +67,7 @@ def service(settings: Settings, orders: Connection) -> None:
             app.db.engine, "connect", lambda raw, _: raw.execute(f"PRAGMA busy_timeout={PATIENCE}")
         )
         by_name = {job.name: job for job in jobs.JOBS}
-        while (order := orders.recv()) is not None:
+        while (order := _next(orders)) is not None:
             (start, names, cramped), begun, told = order, time.monotonic(), Told()
             with Path("/proc/self/clear_refs").open("w") as refs:
                 refs.write("5")  # the peak is counted from here
@@ -84,6 +84,11 @@ def service(settings: Settings, orders: Connection) -> None:
             status = Path("/proc/self/status").read_text(encoding="ascii")
             told.rss, told.peak = (_megabytes(status, name) for name in ("VmRSS:", "VmHWM:"))
             orders.send(told)
+
+
+def _next(orders: Connection) -> Any:
+    with suppress(EOFError):  # who gives them is dead
+        return orders.recv()
 
 
 def _megabytes(status: str, name: str) -> float:

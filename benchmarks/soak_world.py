@@ -88,16 +88,25 @@ class Sink(asyncio.Protocol):
 
 
 def sink(listening: socket.socket, mood: Any, taken: Any, asked: Any) -> None:
-    """Serves for ever; to each question through the pipe, gives the counts by Message-ID."""
+    """Serves as long as somebody may ask; answers each question with the counts by Message-ID."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     seen: Counter[str] = Counter()
 
     async def serve() -> None:
-        loop = asyncio.get_running_loop()
-        loop.add_reader(asked.fileno(), lambda: (asked.recv(), asked.send(dict(seen))))
-        server = await loop.create_server(lambda: Sink(seen, mood, taken), sock=listening)
-        await server.serve_forever()
+        loop, ended = asyncio.get_running_loop(), asyncio.Event()
+
+        def answer() -> None:
+            try:
+                asked.recv()
+                asked.send(dict(seen))
+            except EOFError:  # nobody is there any more
+                ended.set()
+                loop.remove_reader(asked.fileno())
+
+        loop.add_reader(asked.fileno(), answer)
+        async with await loop.create_server(lambda: Sink(seen, mood, taken), sock=listening):
+            await ended.wait()
 
     asyncio.run(serve())
 
