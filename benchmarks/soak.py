@@ -32,6 +32,7 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import sqlalchemy as sa
 from soak_chart import chart, grown
 from soak_service import CONTEXT, FAULTS, ONCE_A_DAY, SEVERAL_DAYS, Life, Told
 from soak_world import FIRST, WELL, Readers, feed, listing, read, sign_up, sink, vote
@@ -50,6 +51,7 @@ COLUMNS = (
     *("day", "seconds", "cpu", "fetch", "prepare", "send", "tidy", "rss_mb", "peak_mb", "file_mb"),
     *("papers", "votes", "mails", "good", "silent", "fault", "outcome"),
 )
+NEVER = datetime.max.replace(tzinfo=UTC)
 Row = dict[str, Any]
 
 
@@ -185,38 +187,40 @@ def wrong(app: App, seen: dict[str, int], known_at: dict[date, datetime]) -> lis
     for name, count in seen.items():
         if name.rpartition("@")[0].endswith(".digest"):
             numbers[int(name.strip("<>").split(".")[1], 16)] += count
+    message = OutboxMessage.__table__.c  # type: ignore[attr-defined]
+    digest = Digest.__table__.c  # type: ignore[attr-defined]
+    made = sa.select(message.id, message.status, message.in_doubt, message.subscriber_id)
+    made = made.add_columns(digest.since, digest.day, digest.created_at)
+    states, known, twice, lost = Counter[str](), set[int](), Counter[bool](), 0
     with app.db.read() as session:
-        messages = session.exec(select(OutboxMessage).where(OutboxMessage.kind == "digest")).all()
-        digests = {digest.id: digest for digest in session.exec(select(Digest))}
-        readers = session.exec(select(Subscriber.id)).all()
-    had: dict[int, list[Digest]] = {reader or 0: [] for reader in readers}
-    for message in messages:
-        if numbers[message.id or 0] or (message.in_doubt and message.status == "failed"):
-            had[message.subscriber_id].append(digests[message.digest_id])
-    missed = Counter(
-        day
-        for own in had.values()
-        for day, moment in known_at.items()
-        if not any(d.since <= day <= d.day and d.created_at >= moment for d in own)
-    )
-    twice = {message.id for message in messages if numbers[message.id or 0] > 1}
-    states = Counter(message.status for message in messages)
-    doubtful = {message.id for message in messages if message.in_doubt}
+        covered = {reader: set[date]() for reader in session.exec(select(Subscriber.id))}
+        had = Counter[int]()
+        for number, status, doubt, reader, since, day, created_at in session.execute(
+            made.join_from(Digest, OutboxMessage, message.digest_id == digest.id)
+        ):
+            states[status] += 1
+            known.add(number)
+            came = numbers[number]
+            lost += status == "sent" and not came
+            twice[doubt] += came > 1
+            if came or (doubt and status == "failed"):
+                had[reader] += 1
+                days = (since + timedelta(days=n) for n in range((day - since).days + 1))
+                covered[reader] |= {one for one in days if known_at.get(one, NEVER) <= created_at}
+    missed = Counter(day for own in covered.values() for day in known_at.keys() - own)
     found = {
-        "digests are marked as sent and did not arrive": sum(
-            message.status == "sent" and not numbers[message.id or 0] for message in messages
-        ),
+        "digests are marked as sent and did not arrive": lost,
         "messages are left over": sum(states[one] for one in ("queued", "sending", "deferred")),
-        "messages came twice, unreported": len(twice - doubtful),
+        "messages came twice, unreported": twice[False],
         "messages came more than twice": sum(count > 2 for count in numbers.values()),
-        "messages came that nobody knows": len(set(numbers) - {message.id for message in messages}),
+        "messages came that nobody knows": len(set(numbers) - known),
         f"listings never reached a reader ({sorted(map(str, missed))[:9]})": missed.total(),
     }
     print(
-        f"{len(messages)} digests of {len(known_at)} listings to {len(had)} readers:"
-        f" {dict(states)}; {len(numbers)} arrived, {len(twice)} of them twice;"
-        f" {len(doubtful)} reported as in doubt; {min(map(len, had.values()))} to"
-        f" {max(map(len, had.values()))} for each reader"
+        f"{len(known)} digests of {len(known_at)} listings to {len(covered)} readers:"
+        f" {dict(states)}; {len(set(numbers))} arrived, {twice.total()} of them twice, of which"
+        f" {twice[True]} are reported as in doubt; {min(had[one] for one in covered)} to"
+        f" {max(had[one] for one in covered)} for each reader"
     )
     return [f"{count} {what}" for what, count in found.items() if count]
 
