@@ -16,8 +16,8 @@ demo: .venv ## the whole product with sample papers, on this machine alone
 test: .venv ## all tests
 	$(PYTHON) -m pytest
 
-quick: .venv ## the everyday tests: on two cores, without PostgreSQL, browsers, mail servers and what is slow
-	$(PYTHON) -m pytest -q -n 2 --database sqlite -m "not slow"
+quick: .venv ## the everyday tests, about a minute on two cores: without PostgreSQL, browsers, mail servers and what is slow
+	@$(PYTHON) -m pytest -q -n 2 --dist loadfile --database sqlite -m "not slow" --durations=5 --durations-min=1
 
 docs: .venv ## the site of the documentation, into site/
 	$(PYTHON) docs/generate.py
@@ -39,9 +39,12 @@ lock: ## newest dependencies into both locks (needs uv)
 	$(LOCK) pyproject.toml --extra postgres --extra chat -o requirements.lock
 	$(LOCK) pyproject.toml --extra postgres --extra chat --extra docs --extra dev -c requirements.lock -o requirements-dev.lock
 
+release: .venv ## what a release must pass besides the tests: the wheel in a fresh environment, the image
+	.ci/release
+
 audit: ## known weaknesses in what the service needs: told, and for people to judge
 	python3 -m venv .cache/audit
 	.cache/audit/bin/pip install -q pip-audit
 	-.cache/audit/bin/pip-audit --disable-pip --require-hashes -r requirements.lock
 
-.PHONY: help demo test quick docs lint format lock audit
+.PHONY: help demo test quick docs lint format lock release audit

@@ -214,7 +214,6 @@ ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 COLOUR = re.compile(r"\x1b\[[0-9;]*(?:3[0-7]|9[0-7]|38;[25])[0-9;]*m")
 
 
-@pytest.mark.slow
 def test_a_table_fits_the_terminal_and_is_whole_elsewhere(service: Digest) -> None:
     told = ESCAPE.sub("", on_a_terminal(["subscribers", "list"], 60))
     assert max(map(len, told.splitlines())) <= 60
@@ -223,14 +222,12 @@ def test_a_table_fits_the_terminal_and_is_whole_elsewhere(service: Digest) -> No
     assert TOPIC in service("subscribers", "list").out
 
 
-@pytest.mark.slow
 def test_colours_are_for_terminals_and_not_where_they_are_unwanted(service: Digest) -> None:
     assert COLOUR.search(on_a_terminal(["doctor"], 80))
     assert not COLOUR.search(on_a_terminal(["doctor"], 80, NO_COLOR="1"))
     assert "\x1b" not in service("doctor").out
 
 
-@pytest.mark.slow
 def test_progress_is_for_terminals(service: Digest) -> None:
     told = on_a_terminal(["subscribers", "import", "feed.xml"], 80)
     assert "Rows" in told

@@ -227,6 +227,7 @@ def test_mail_goes_out_in_the_order_of_the_readers_hours(app, clock, mailbox, mo
     ]
 
 
+@pytest.mark.slow
 def test_a_slow_server_keeps_no_digest_from_being_made(app, clock, mailbox):
     """While the first mail is handed over, the digests of the next hour are made."""
     around_the_world(app, clock)

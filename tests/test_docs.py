@@ -60,6 +60,7 @@ def run(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
         assert not end.code, f"digest {shlex.join(words)} ended with {end.code}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "page", [p for p in PAGES if any(b.runs for b in blocks(p))], ids=lambda page: page.stem
 )

@@ -233,6 +233,7 @@ def test_confirming_before_any_paper_promises_the_regular_one(app, web):
 # With the script, in a real browser
 
 
+@pytest.mark.slow
 def test_the_preview_comes_while_typing_and_the_zone_is_guessed(app, door, papers):
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:

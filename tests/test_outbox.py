@@ -375,6 +375,7 @@ with open_app(settings.load(Path(sys.argv[1])), lambda: moment) as app:
 """
 
 
+@pytest.mark.slow
 def test_after_kill_9_everybody_has_his_mail_and_few_have_it_twice(
     app, settings, tmp_path, mailbox, clock
 ):
