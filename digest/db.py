@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
@@ -17,6 +18,7 @@ from digest.errors import DatabaseError, SettingsError
 DRIVER = "pip install 'paper-digest[postgres]'"
 # A server lets go of the locks of a process that hangs in the middle of a transaction, in ms.
 PATIENCE = 300_000
+WAIT = 30  # seconds for SQLite's one writer
 # The table that stands in a server's database from the restore's transaction until all is done.
 RESTORING = "digest_restore"
 
@@ -49,6 +51,7 @@ class Db:
                 f"database.url: such a database needs {error.name}, which is not installed{how}"
             ) from error
         self.writing = self.engine.execution_options(immediate=True)
+        self._turn = RLock()
         self._reading = self.engine
         if self.engine.dialect.name == "postgresql":
             self._reading = self.engine.execution_options(isolation_level="REPEATABLE READ")
@@ -72,8 +75,9 @@ class Db:
 
     @contextmanager
     def connect(self) -> Iterator[Connection]:
-        """A writing Core connection, for bulk work; commits at its end."""
-        with self._in_words(), self.writing.begin() as connection:
+        """A writing Core connection, for bulk work and for what comes many at once; commits at its
+        end."""
+        with self._in_words(), self._in_turn(), self.writing.begin() as connection:
             yield connection
 
     @contextmanager
@@ -81,6 +85,17 @@ class Db:
         """A writing Core connection held for many small transactions: each in its `begin()`."""
         with self._in_words(), self.writing.connect() as connection:
             yield connection
+
+    @contextmanager
+    def _in_turn(self) -> Iterator[None]:
+        """Threads that write to one SQLite file follow each other at once: at the file's own lock
+        they would sleep and try again, each at its own time."""
+        held = self.file is not None and self._turn.acquire(timeout=WAIT)
+        try:
+            yield
+        finally:
+            if held:
+                self._turn.release()
 
     @contextmanager
     def _in_words(self) -> Iterator[None]:
@@ -162,7 +177,7 @@ def _engine(url: str) -> Engine:
         return engine
     # Without their parameters, for errors land in logs and addresses must not.
     engine = create_engine(
-        url, hide_parameters=True, connect_args={"timeout": 30, "check_same_thread": False}
+        url, hide_parameters=True, connect_args={"timeout": WAIT, "check_same_thread": False}
     )
 
     @event.listens_for(engine, "connect")
