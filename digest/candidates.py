@@ -41,6 +41,11 @@ class Window:
     recorded: "np.ndarray"
 
     @cached_property
+    def ids(self) -> tuple[int, ...]:
+        """The papers' ids."""
+        return tuple(map(int, self.rows.ids))
+
+    @cached_property
     def newest(self) -> "Window":
         """The papers of the newest day, which come first, without the others."""
         return self._first(int((self.days == self.days[:1]).sum()))
@@ -152,7 +157,7 @@ def _voted(session: Session, ids: Sequence[int], window: Window) -> "np.ndarray"
 
     row_of, closed = window.rows.row_of, np.zeros((len(ids), len(window.days)), bool)
     at = {subscriber: row for row, subscriber in enumerate(ids)}
-    for subscriber, paper in cast_on(session, ids, [int(paper) for paper in row_of]):
+    for subscriber, paper in cast_on(session, ids, window.ids):
         closed[at[subscriber], row_of[str(paper)]] = True
     return closed
 

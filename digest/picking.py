@@ -286,16 +286,16 @@ def _picks(
 ) -> tuple[Picked, ...]:
     from digest.ranking.reasons import key_sentences  # noqa: PLC0415 (slow import)
 
-    papers, rows = table.window.papers, [choice.row for choice, _ in drafted]
+    ids, rows = table.window.ids, [choice.row for choice, _ in drafted]
     marked = key_sentences(table.insight, at, table.window.sentences, rows)
     said = _said(table, at, [choice for choice, _ in drafted], found, titles)
     return tuple(
         Picked(
-            paper_id=papers[choice.row].id or 0,
+            paper_id=ids[choice.row],
             score=choice.score,
             exploring=choice.exploring,
             sentence=at_sentence,
-            similar=[papers[row].id or 0 for row in choice.similar] or None,
+            similar=[ids[row] for row in choice.similar] or None,
             reason=reason,
             topic=None if choice.exploring else _topic(reasons),
             team=team,

@@ -91,7 +91,7 @@ class Insight:
     @cached_property
     def _place(self) -> np.ndarray:
         """Room for a place per column, all 0 between two uses."""
-        return np.zeros(self.space.latent_from, np.intp)
+        return np.zeros(self.space.latent_from, np.int32)
 
     def worth(self, at: int, columns: np.ndarray) -> np.ndarray:
         """What the terms in these columns are worth to reader `at`."""
