@@ -88,14 +88,17 @@ def chart(rows: list[Row], turn: int, file: Path) -> None:
             chance = bottom - HEIGHT * CHANCE / most
             body.append(f'<path class="dashed" d="M{LEFT} {chance:.1f}h{WIDTH}"/>')
     for at, row in enumerate(rows):
+        if row["day"].day == 1:
+            place = f'x="{LEFT + step * at:.1f}" y="{bottom + 18}"'
+            body.append(f'<text class="small" {place}>{row["day"]:%b}</text>')
         if row["fault"]:
             place = f"M{LEFT + step * at:.1f} {bottom}v6"
             body.append(f'<path class="blow" d="{place}"><title>{row["fault"]}</title></path>')
     if turn < len(rows):
         body.append(f'<path class="dashed" d="M{LEFT + step * turn:.1f} {TOP}V{bottom}"/>')
-    body.append(f'<text class="small" x="{LEFT}" y="{bottom + 24}">{LEGEND}</text>')
+    body.append(f'<text class="small" x="{LEFT}" y="{bottom + 36}">{LEGEND}</text>')
     file.write_text(
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {LEFT + WIDTH + 20} {bottom + 40}"'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {LEFT + WIDTH + 20} {bottom + 48}"'
         f' font-family="sans-serif" font-size="13"><style>{STYLE}</style>'
         f'<rect width="100%" height="100%" fill="#fff"/>{"".join(body)}</svg>',
         encoding="utf-8",
