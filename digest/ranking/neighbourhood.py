@@ -59,13 +59,13 @@ class Neighbourhood:
     def _nearest(self, text: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Profile, paper and likeness of those nearest by terms, a hundred profiles at a time."""
         used = np.unique(text.indices)
+        if not len(used):
+            return np.zeros(0, int), np.zeros(0, int), np.zeros(0, np.float32)
         columns, text = self._columns(used), text[:, used]
         parts = [
             _largest(text[at : at + _PROFILES] @ columns, 20 * NEIGHBOURS)
             for at in range(0, text.shape[0], _PROFILES)
         ]
-        if not parts:
-            return np.zeros(0, int), np.zeros(0, int), np.zeros(0, np.float32)
         starts = np.repeat(_PROFILES * np.arange(len(parts)), [len(row) for row, *_ in parts])
         profile, paper, likeness = (np.concatenate(some) for some in zip(*parts, strict=True))
         return profile + starts, paper, likeness
