@@ -64,6 +64,7 @@ def _growth(early: list[Row], late: list[Row], name: str) -> float:
 def chart(rows: list[Row], turn: int, file: Path) -> None:
     """Three curves over the days, with a tick for each blow, and a line where the data begin anew
     (after `turn` days)."""
+    anew = rows[turn]["day"] if turn < len(rows) else None
     rows = [row for row in rows if row["good"] != "" and row["silent"] != ""]
     step, body, bottom = WIDTH / max(1, len(rows) - 1), list[str](), 0
     for nth, (names, title, unit) in enumerate(PANELS):
@@ -88,14 +89,15 @@ def chart(rows: list[Row], turn: int, file: Path) -> None:
             chance = bottom - HEIGHT * CHANCE / most
             body.append(f'<path class="dashed" d="M{LEFT} {chance:.1f}h{WIDTH}"/>')
     for at, row in enumerate(rows):
+        if row["day"] == anew:
+            place = f"M{LEFT + step * at:.1f} {TOP}V{bottom}"
+            body.append(f'<path class="dashed" d="{place}"/>')
         if row["day"].day == 1:
             place = f'x="{LEFT + step * at:.1f}" y="{bottom + 18}"'
             body.append(f'<text class="small" {place}>{row["day"]:%b}</text>')
         if row["fault"]:
             place = f"M{LEFT + step * at:.1f} {bottom}v6"
             body.append(f'<path class="blow" d="{place}"><title>{row["fault"]}</title></path>')
-    if turn < len(rows):
-        body.append(f'<path class="dashed" d="M{LEFT + step * turn:.1f} {TOP}V{bottom}"/>')
     body.append(f'<text class="small" x="{LEFT}" y="{bottom + 36}">{LEGEND}</text>')
     file.write_text(
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {LEFT + WIDTH + 20} {bottom + 48}"'
