@@ -5,16 +5,16 @@ through SQLAlchemy's execution takes four times as long as the database does (`b
 `benchmarks/votes.py`).
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Dialect, SelectBase, UpdateBase
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import TypeEngine
 
 Convert = Callable[[Any], Any] | None
+Done = TypeVar("Done")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,39 +47,45 @@ class Prepared:
     def run(self, connection: Connection, values: Mapping[str, Any]) -> int:
         """How many rows it changed; outside of a transaction it is one of its own. Raises what
         SQLAlchemy raises."""
-        with self._executed(connection, values) as cursor:
+
+        def changed(cursor: Any, form: _Form) -> int:
+            cursor.execute(form.sql, form.parameters(values))
             return int(cursor.rowcount)
+
+        return self._at(connection, changed)
 
     def many(self, connection: Connection, values: Sequence[Mapping[str, Any]]) -> None:
         """Runs it once for each of the values, in one go."""
-        with self._cursor(connection) as (cursor, form):
-            cursor.executemany(form.sql, [form.parameters(each) for each in values])
+        self._at(
+            connection,
+            lambda cursor, form: cursor.executemany(
+                form.sql, [form.parameters(each) for each in values]
+            ),
+        )
 
     def rows(self, connection: Connection, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         """The rows that it selects, or the numbers that an insert returns."""
-        with self._executed(connection, values) as cursor:
-            found: list[tuple[Any, ...]] = cursor.fetchall()
-            if not self._types or not found:
-                return found
-            shown = self._shown.get(connection.dialect.name) or self._shown.setdefault(
-                connection.dialect.name, self._converts(connection.dialect, cursor.description)
-            )
+
+        def found(cursor: Any, form: _Form) -> tuple[list[tuple[Any, ...]], Any]:
+            cursor.execute(form.sql, form.parameters(values))
+            return cursor.fetchall(), cursor.description
+
+        rows, description = self._at(connection, found)
+        if not self._types or not rows:
+            return rows
+        shown = self._shown.get(connection.dialect.name) or self._shown.setdefault(
+            connection.dialect.name, self._converts(connection.dialect, description)
+        )
         return [
             tuple(
                 value if convert is None else convert(value)
                 for value, convert in zip(row, shown, strict=True)
             )
-            for row in found
+            for row in rows
         ]
 
-    @contextmanager
-    def _executed(self, connection: Connection, values: Mapping[str, Any]) -> Iterator[Any]:
-        with self._cursor(connection) as (cursor, form):
-            cursor.execute(form.sql, form.parameters(values))
-            yield cursor
-
-    @contextmanager
-    def _cursor(self, connection: Connection) -> Iterator[tuple[Any, _Form]]:
+    def _at(self, connection: Connection, work: Callable[[Any, _Form], Done]) -> Done:
+        """What the work gives that is done at a cursor with the statement's form."""
         dialect, raw = connection.dialect, connection.connection
         form = self._forms.get(dialect.name) or self._forms.setdefault(
             dialect.name, _compiled(self._statement, dialect)
@@ -87,7 +93,7 @@ class Prepared:
         alone = not connection.in_transaction()
         try:
             cursor = raw.cursor()
-            yield cursor, form
+            done = work(cursor, form)
             cursor.close()
             if alone:
                 raw.commit()
@@ -102,6 +108,7 @@ class Prepared:
                 hide_parameters=True,
                 dialect=dialect,
             ) from error
+        return done
 
     def _converts(self, dialect: Dialect, description: Sequence[Sequence[Any]]) -> list[Convert]:
         return [
