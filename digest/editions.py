@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, time
-from typing import Any
+from typing import Any, NamedTuple
 
+import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
 from digest import schedule
@@ -81,36 +82,70 @@ def titles_by_id(session: Session, ids: Iterable[int]) -> dict[str, str]:
 def trending(session: Session, day: date) -> list[dict[str, Any]]:
     """What many look at as of `day`: cards with `upvotes` (of a source) and `votes` (of readers
     here), best first; empty where nothing qualifies."""
+    now = _midnight(day) + schedule.DAY
     recent = col(Paper.announced_day).between(*schedule.window(day))
-    papers = {paper.id: paper for paper in session.exec(select(Paper).where(recent)) if paper.id}
     upvotes: dict[int, list[trends.Upvotes]] = {}
-    for snapshot in session.exec(
-        select(Upvotes).join(Paper).where(recent, col(Upvotes.day) <= day)
-    ):
-        counted = trends.Upvotes(_midnight(snapshot.day), snapshot.count)
-        upvotes.setdefault(snapshot.paper_id, []).append(counted)
-    votes: dict[int, list[trends.ReaderVote]] = {}
-    for vote in session.exec(select(Feedback).join(Paper).where(recent, Feedback.vote != 0)):
-        cast = trends.ReaderVote(vote.subscriber_id, vote.vote > 0, vote.voted_at)
-        votes.setdefault(vote.paper_id, []).append(cast)
+    counted = sa.select(col(Upvotes.paper_id), col(Upvotes.day), col(Upvotes.count))
+    counted = counted.join(Paper, col(Paper.id) == col(Upvotes.paper_id))
+    for paper, at, count in session.execute(counted.where(recent, col(Upvotes.day) <= day)):
+        upvotes.setdefault(paper, []).append(trends.Upvotes(_midnight(at), count))
+    votes = _votes(session, recent, now)
+    days = sa.select(col(Paper.id), col(Paper.announced_day)).where(recent)
+    announced = dict(session.execute(days).all())
     heard = [
         trends.Attention(
             str(paper),
-            _midnight(papers[paper].announced_day or day),
+            _midnight(announced[paper] or day),
             upvotes.get(paper, ()),
-            votes.get(paper, ()),
+            votes[paper].weighed if paper in votes else 0.0,
         )
-        for paper in sorted(papers.keys() & (upvotes.keys() | votes.keys()))
+        for paper in sorted(upvotes.keys() | votes.keys())
     ]
-    now = _midnight(day) + schedule.DAY
+    best = [int(paper) for paper, _ in trends.trending(heard, now, limit=TRENDING)]
+    shown = {paper.id: card(paper) for paper in papers_by_id(session, best)}
     return [
-        card(papers[int(paper)])
+        shown[paper]
         | {
-            "upvotes": max((counted.count for counted in upvotes.get(int(paper), ())), default=0),
-            "votes": sum(vote.up for vote in votes.get(int(paper), ())),
+            "upvotes": max((counted.count for counted in upvotes.get(paper, ())), default=0),
+            "votes": votes[paper].up if paper in votes else 0,
         }
-        for paper, _ in trends.trending(heard, now, limit=TRENDING)
+        for paper in best
     ]
+
+
+class _Votes(NamedTuple):
+    """Of one paper: ups less downs, each reader's budget shared out; and the ups alone."""
+
+    weighed: float
+    up: int
+
+
+def _votes(session: Session, recent: Any, now: datetime) -> dict[int, _Votes]:
+    """By paper what readers said of it. The database sums it up, for there are as many votes as
+    readers make."""
+    cast = (
+        sa.select(col(Feedback.paper_id), col(Feedback.subscriber_id), col(Feedback.vote))
+        .join(Paper, col(Paper.id) == col(Feedback.paper_id))
+        .where(recent, col(Feedback.vote) != 0, col(Feedback.voted_at) <= now)
+        .cte("cast_votes")
+    )
+    each = (
+        sa.select(cast.c.subscriber_id, sa.func.count().label("number"))
+        .group_by(cast.c.subscriber_id)
+        .cte("each_reader")
+    )
+    budget = trends.VOTER_BUDGET
+    weight = sa.case((each.c.number > budget, budget / each.c.number), else_=1.0)
+    found = session.execute(
+        sa.select(
+            cast.c.paper_id,
+            sa.func.sum(cast.c.vote * weight),
+            sa.func.sum(sa.case((cast.c.vote > 0, 1), else_=0)),
+        )
+        .join(each, each.c.subscriber_id == cast.c.subscriber_id)
+        .group_by(cast.c.paper_id)
+    )
+    return {paper: _Votes(float(weighed), int(up)) for paper, weighed, up in found}
 
 
 def _midnight(day: date) -> datetime:

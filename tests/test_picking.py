@@ -98,6 +98,25 @@ def test_trending_shows_what_sources_and_readers_voted_for(app, ada, pia, clock)
     assert found[0]["upvotes"] == 120
 
 
+def test_one_reader_voting_on_all_makes_no_trend(app, ada, pia, clock):
+    flood = announce(app, clock().date(), [f"Paper {number} of many" for number in range(20)])
+    liked = announce(app, clock().date() - timedelta(days=1), ["What one has chosen"])
+    with app.db.write() as session:
+        for paper in flood:
+            feedback.record(session, ada.id, paper, "up", source="mail", now=clock())
+        feedback.record(session, ada.id, flood[3], "none", source="mail", now=clock())
+        feedback.record(session, pia.id, flood[0], "down", source="mail", now=clock())
+        feedback.record(session, pia.id, liked[0], "up", source="mail", now=clock())
+        later = clock() + timedelta(days=2)
+        feedback.record(session, pia.id, flood[1], "up", source="mail", now=later)
+    with app.db.read() as session:
+        found = trending(session, clock().date())
+    assert found[0]["title"] == "What one has chosen"
+    assert {item["votes"] for item in found} == {1}  # a vote of a later day is not known yet
+    gone = {"Paper 0 of many", "Paper 3 of many"}
+    assert not gone & {item["title"] for item in found}
+
+
 def test_without_any_vote_nothing_trends(app, clock):
     announce(app, clock().date())
     with app.db.read() as session:
