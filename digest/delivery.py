@@ -1,6 +1,8 @@
 """From due subscribers to digests in the outbox, and out: one digest a day, whatever is rerun."""
 
+import gc
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
@@ -99,18 +101,36 @@ def prepare(
     if waiting and covered is not None:
         training.refit_if_due(app)
     made = done = 0
-    for subscribers in _blocks(app, now, day, among) if waiting else ():
-        if stop():
-            break
-        planned = plans(app, subscribers, covered, again=day is None) if covered else []
-        full = [each for each in planned if each.picks]
-        made += len(full)
-        done += len(subscribers)
-        if not dry_run:
-            keep(app, subscribers, planned, now, on_schedule=day is None)
-        if progress is not None:
-            progress(done, max(done, waiting))
+    with _set_aside() as set_aside:
+        for subscribers in _blocks(app, now, day, among) if waiting else ():
+            if stop():
+                break
+            planned = plans(app, subscribers, covered, again=day is None) if covered else []
+            full = [each for each in planned if each.picks]
+            made += len(full)
+            if not dry_run:
+                keep(app, subscribers, planned, now, on_schedule=day is None)
+            if not done and waiting > BLOCK:
+                set_aside()
+            done += len(subscribers)
+            if progress is not None:
+                progress(done, max(done, waiting))
     return made, done - made
+
+
+@contextmanager
+def _set_aside() -> Iterator[Callable[[], None]]:
+    """Gives what sets aside all there is by then, for a while: what blocks of readers share is no
+    garbage, and to look through it during each of them took a twelfth of the time."""
+
+    def all_there_is() -> None:
+        gc.collect()
+        gc.freeze()
+
+    try:
+        yield all_there_is
+    finally:
+        gc.unfreeze()
 
 
 def welcome(app: "App", stop: Callable[[], bool] = lambda: False) -> int:
