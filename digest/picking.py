@@ -146,9 +146,12 @@ def telling(app: "App", reader: Subscriber) -> list[Paper]:
     Raises NotFound where nothing was announced of late.
     """
     from digest.ranking.calibration import telling  # noqa: PLC0415 (slow import)
+    from digest.ranking.selection import muted  # noqa: PLC0415 (slow import)
 
     table = _latest(app, reader)
-    rows = telling(table.scores[0], table.window.rows, skip=table.closed[0].nonzero()[0].tolist())
+    unwanted = muted(table.window.credit, table.readers.profiles[0])
+    skip = unwanted | set(table.closed[0].nonzero()[0].tolist())
+    rows = telling(table.scores[0], table.window.rows, skip=skip)
     return [table.window.papers[row] for row in rows]
 
 

@@ -12,6 +12,7 @@ from web_door import Door
 from digest import calibrating, feedback, subscribers, training
 from digest.app import App
 from digest.errors import InputError
+from digest.models import Subscriber
 from digest.web import create
 
 pytestmark = pytest.mark.sqlite  # about pages
@@ -64,6 +65,15 @@ def test_the_questions_spread_over_the_last_days_and_leave_out_what_has_a_vote(a
     voted = asked[0].id
     calibrating.answer(app, ada.id, {voted: "up"})
     assert voted not in [paper.id for paper in calibrating.questions(app, again(app, ada))]
+
+
+def test_what_a_reader_has_muted_is_not_asked(app, ada, papers):
+    asked = [paper.title for paper in calibrating.questions(app, ada)]
+    assert any("lattice" in title for title in asked)
+    with app.db.write() as session:
+        session.get(Subscriber, ada.id).muted = ["hexagonal lattice"]
+    asked = [paper.title for paper in calibrating.questions(app, again(app, ada))]
+    assert asked and not any("lattice" in title for title in asked)
 
 
 def test_the_votes_change_what_stands_on_top(app, ada, papers):

@@ -1,6 +1,7 @@
 """Which few papers tell most of a reader's taste, if he says yes or no to each. Pure."""
 
 from collections.abc import Collection
+from itertools import islice
 
 import numpy as np
 
@@ -22,8 +23,9 @@ def telling(
     Gaussian process over the papers' likeness, observed at the chosen ones (greedy, as in Krause,
     Singh and Guestrin 2008). So no two are alike. How it was chosen: docs/ranking.md.
     """
-    order = [int(row) for row in np.argsort(-scores, kind="stable") if int(row) not in set(skip)]
-    pool = order[:POOL]
+    left_out = set(skip)
+    order = (int(row) for row in np.argsort(-scores, kind="stable") if int(row) not in left_out)
+    pool = list(islice(order, POOL))
     if not pool:
         return []
     chance = 1 / (1 + np.exp(-np.clip(scores[pool], -30, 30).astype(float)))

@@ -189,7 +189,7 @@ def _closed(
     else:
         closed = np.zeros(size, bool)
         closed[list(skip)] = True
-    closed[list(_muted(credit, profile))] = True
+    closed[list(muted(credit, profile))] = True
     return closed
 
 
@@ -264,7 +264,8 @@ def _strange(
     return sorted(random.Random(seed).sample(strangest, min(count, len(strangest))))  # noqa: S311
 
 
-def _muted(credit: Credits, profile: Profile) -> set[int]:
+def muted(credit: Credits, profile: Profile) -> set[int]:
+    """The rows of papers that the reader wants to see nothing of."""
     by_name = (credit.by_author.get(_plain(name), set()) for name in profile.muted_authors)
     return set().union(*by_name, *(credit.saying(phrase) for phrase in profile.muted_words))
 
