@@ -64,7 +64,7 @@ def test_all_that_is_no_link_of_ours_gets_the_same_answer(app, web, clock, good,
         "newer": f"{person}-{epoch}-{subject}-{int(minute, 16) + 9:x}.{rest}",
         "by another secret": another,
         "rubbish": "x",
-        "huge": "A" * 20_000,
+        "huge": "A" * 12_000,  # beyond 16 kB the server itself refuses
         "not ASCII": "%C3%A9%00%ff",
     }
     before, said = everything(app), set()
