@@ -131,7 +131,7 @@ def refit(app: "App") -> "FeatureSpace":
     return space
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=1)
 def load_space(db: Db, version: str) -> "FeatureSpace":
     """The stored feature space of this version, kept in memory once read."""
     from digest.ranking.features import FeatureSpace  # noqa: PLC0415 (slow import)
@@ -281,7 +281,7 @@ class _Fitted:
         return row if same else -1
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=1)
 def _fitted(db: Db, version: str) -> _Fitted:
     import numpy as np  # noqa: PLC0415 (slow import)
 
