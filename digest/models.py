@@ -1,4 +1,7 @@
-"""Every table, in the order of the day: what comes in, who reads, what goes out."""
+"""Every table, in the order of the day: what comes in, who reads, what goes out.
+
+In one file on purpose, long as it is: they refer to each other, and the schema is read as a whole.
+"""
 
 import json
 import zlib
