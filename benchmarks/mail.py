@@ -188,7 +188,7 @@ def plainly(app: App, number: int, key: bytes) -> None:
     import dkim  # noqa: PLC0415
     from markupsafe import Markup  # noqa: PLC0415
 
-    from digest.mail import pieces, render  # noqa: PLC0415
+    from digest.mail import pieces, render, shared  # noqa: PLC0415
     from digest.mail.compose import load  # noqa: PLC0415
     from digest.mail.writer import Writer  # noqa: PLC0415
 
@@ -200,7 +200,7 @@ def plainly(app: App, number: int, key: bytes) -> None:
         shown = load(session, reader, digest, app.settings, writer.links)
     html, text = [], []
     for position, item in enumerate(shown.items, start=1):
-        values = render._shown(item.card, "full", None) | {"voting": True}
+        values = shared.card_values(item.card, "full", None) | {"voting": True}
         own = {"number": str(position), "up": item.up_url, "down": item.down_url}
         own["why"] = item.reason
         fill = (values, "full", lambda name, own=own: own.get(name, ""))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from markupsafe import Markup
 from test_render import ABSTRACT, ENV, Page, item, mail
 
-from digest.mail import pieces, render
+from digest.mail import pieces, render, shared
 
 
 def plainly(digest, subject):
@@ -17,7 +17,7 @@ def plainly(digest, subject):
     macros = ENV.get_template("email/pieces.html.j2").module
     papers = []
     for number, each in enumerate(digest.items, start=1):
-        shown = render._shown(each.card, "full", None) | {"voting": True}
+        shown = shared.card_values(each.card, "full", None) | {"voting": True}
         own = {
             "number": number,
             "up": each.up_url,
@@ -48,7 +48,7 @@ def plainly(digest, subject):
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.text(max_size=200), min_size=2, max_size=2), st.integers(0, 4))
 def test_a_joined_mail_is_what_the_templates_make_of_the_whole(reasons, sentence):
-    reasons = [render.shorten(reason, 300) or "x" for reason in reasons]
+    reasons = [pieces.shorten(reason, 300) or "x" for reason in reasons]
     items = [
         replace(item(n, abstract=ABSTRACT * 2), reason=reason, sentence=sentence)
         for n, reason in enumerate(reasons, start=1)

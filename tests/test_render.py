@@ -14,7 +14,8 @@ from digest.app import templates
 from digest.mail.contents import Card, DigestMail, Item, Note, Trend
 from digest.mail.message import build
 from digest.mail.pieces import shorten
-from digest.mail.render import credit, public, render_digest
+from digest.mail.render import public, render_digest
+from digest.mail.shared import credit
 
 ENV = templates()
 STEM = "https://digest.test/vote/2a-0-3f1-1c88e43.e3AcvjBIwDEl_b09eZVyQZKd3Nc0Wg5tBo_WjOUp3pw"
