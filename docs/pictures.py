@@ -4,26 +4,24 @@
 """
 
 import asyncio
-import base64
 import random
 import re
 import shutil
-import struct
 import sys
 import threading
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.message import EmailMessage
 from html import unescape
+from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import numpy as np
 import uvicorn
-from playwright.sync_api import Browser, Page, sync_playwright
+from PIL import Image
+from playwright.sync_api import Page, sync_playwright
 from sqlmodel import Session, select
 
 from digest import drawing, feedback, subscribers
@@ -213,38 +211,12 @@ def _vote(stage: Stage) -> None:
             )
 
 
-PIXELS = """async data => {
-    const image = new Image()
-    image.src = "data:image/png;base64," + data
-    await image.decode()
-    const context = new OffscreenCanvas(image.width, image.height).getContext("2d")
-    context.drawImage(image, 0, 0)
-    const pixels = context.getImageData(0, 0, image.width, image.height).data
-    const reader = new FileReader()
-    reader.readAsDataURL(new Blob([pixels]))
-    await new Promise(done => { reader.onload = done })
-    return [image.width, image.height, reader.result.split(",")[1]]
-}"""
-
-
-def small(browser: Browser, png: bytes) -> bytes:
-    """The picture with a palette of the 256 commonest colours, which makes it half as large."""
-    page = browser.new_page()
-    wide, high, data = page.evaluate(PIXELS, base64.b64encode(png).decode())
-    page.close()
-    pixels = np.frombuffer(base64.b64decode(data), np.uint8).reshape(-1, 4)[:, :3].astype(np.int32)
-    colours, which, counts = np.unique(pixels, axis=0, return_inverse=True, return_counts=True)
-    palette = colours[np.argsort(-counts)[:256]]
-    nearest = np.stack([((palette - colour) ** 2).sum(1).argmin() for colour in colours])
-    rows = nearest[which.reshape(high, wide)].astype(np.uint8)
-    lines = b"".join(b"\0" + row.tobytes() for row in rows)
-    head = struct.pack(">IIBBBBB", wide, high, 8, 3, 0, 0, 0)
-    parts = {b"IHDR": head, b"PLTE": palette.astype(np.uint8).tobytes(),
-             b"IDAT": zlib.compress(lines, 9), b"IEND": b""}  # fmt: skip
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-        for name, body in parts.items()
-    )
+def small(png: bytes) -> bytes:
+    """The picture with a palette of 256 colours, which makes it half as large."""
+    made = BytesIO()
+    colours = Image.open(BytesIO(png)).convert("RGB").quantize(dither=Image.Dither.NONE)
+    colours.save(made, "PNG", optimize=True)
+    return made.getvalue()
 
 
 def main(names: list[str]) -> None:
@@ -263,7 +235,7 @@ def main(names: list[str]) -> None:
             picture.show(page, stage)
             page.wait_for_timeout(500)
             file = IMAGES / f"{name}.png"
-            file.write_bytes(small(browser, page.screenshot()))
+            file.write_bytes(small(page.screenshot()))
             page.close()
             size = file.stat().st_size
             print(f"{file.name}: {size / 1000:.0f} kB" + " (too much)" * (size > MOST_BYTES))
