@@ -323,11 +323,12 @@ class StoredSpace(SQLModel, table=True):
     """A fitted feature space; the newest one is in use, older ones go. `papers` are the ids of
     those that it was fitted to, in the order of its rows, and then the milliseconds at which each
     was changed last: eight bytes each. `corpus` are their words, for the next fit; earlier releases
-    had none."""
+    had none. `newest` is the highest id that a paper had by then."""
 
     __tablename__ = "feature_space"
     version: str = Field(primary_key=True)
     documents: int
+    newest: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
     fitted_at: datetime = _moment()
     papers: bytes | None = None
     data: bytes

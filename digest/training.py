@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from digest.ranking.features import FeatureSpace, PaperRows
     from digest.ranking.ranker import Ranker, Solver
 
-REFIT_GROWTH = 1.05
+NEWS = 0.05  # of the papers that a space knows: when as many came, it is fitted anew
+LASTS = timedelta(days=7)
 KEPT_ROWS = 20_000
 READABLE = col(StoredSpace.corpus).is_not(None)  # earlier releases stored another form
 
@@ -78,35 +79,29 @@ def _newest(app: "App") -> str | None:
 
 
 def refit_if_due(app: "App") -> bool:
-    """Fits a new feature space where papers were listed since: once a day, and at once where
-    there are a twentieth more papers than it knows, as when an archive is read in. While another
-    process is at it, the former space serves."""
+    """Fits a new feature space where enough papers were listed since: a twentieth of those that it
+    knows, or any in a week. So the fits cost as much as papers come, however many there are. While
+    another process is at it, the former space serves."""
     with app.db.turn("features") as ours:
         return ours and _refit_if_due(app)
 
 
 def _refit_if_due(app: "App") -> bool:
+    newest_first = col(StoredSpace.fitted_at).desc()
+    known = select(StoredSpace.documents, StoredSpace.newest, StoredSpace.fitted_at)
     with app.db.read() as session:
-        stored = session.exec(
-            select(StoredSpace.documents, StoredSpace.fitted_at)
-            .where(READABLE)
-            .order_by(col(StoredSpace.fitted_at).desc())
-        ).first()
-        papers, newest = session.exec(
-            select(func.count(), func.max(Paper.announced_at)).where(fitting.LISTED)
-        ).one()
-    if papers == 0 or (stored is not None and not _is_stale(*stored, papers, newest, app.now())):
+        stored = session.exec(known.where(READABLE).order_by(newest_first)).first()
+        last = stored[1] if stored else 0
+        later = select(func.count()).where(fitting.LISTED, col(Paper.id) > last)
+        came = session.exec(later).one()
+    if not came or (stored and not _is_stale(stored[0], came, app.now() - stored[2])):
         return False
     refit(app)
     return True
 
 
-def _is_stale(
-    documents: int, fitted_at: datetime, papers: int, newest: datetime | None, now: datetime
-) -> bool:
-    if min(papers, fitting.CORPUS) > documents * REFIT_GROWTH:
-        return True
-    return newest is not None and newest > fitted_at and now.date() > fitted_at.date()
+def _is_stale(documents: int, came: int, age: timedelta) -> bool:
+    return came >= documents * NEWS or age >= LASTS
 
 
 def refit(app: "App") -> "FeatureSpace":
@@ -119,6 +114,7 @@ def refit(app: "App") -> "FeatureSpace":
     row = StoredSpace(
         version=space.version,
         documents=fitted.papers.shape[1],
+        newest=int(fitted.papers[0].max(initial=0)),
         fitted_at=read_at,
         papers=fitted.papers.astype("<i8").tobytes(),
         data=space.dumps(),
