@@ -181,13 +181,32 @@ def _reader(app: "App", email: str, day: date | None) -> tuple[Subscriber, date]
 
 def _planned(app: "App", table: _Table) -> list[Plan]:
     """The digests of the table's readers, in their order."""
+    from digest.ranking.reasons import read_closely  # noqa: PLC0415 (slow import)
+
     drafted = [_drafted(table, at) for at in range(len(table.readers.subscribers))]
     table.window.sentences.make(choice.row for each in drafted for choice, _ in each)
     found = [_reasons(table, at, [choice for choice, _ in each]) for at, each in enumerate(drafted)]
     titles = _titles(app, found)
+    closely = read_closely(
+        table.insight,
+        table.window.sentences,
+        [[choice.row for choice, _ in each] for each in drafted],
+        [_bare(each, reasons) for each, reasons in zip(drafted, found, strict=True)],
+    )
     return [
-        _plan(table, at, each, _picks(table, at, each, found[at], titles))
-        for at, each in enumerate(drafted)
+        _plan(table, at, drafted[at], _picks(table, drafted[at], found[at], *read, titles))
+        for at, read in enumerate(closely)
+    ]
+
+
+def _bare(
+    drafted: "Sequence[tuple[Choice, str | None]]", found: "Sequence[tuple[Reason, ...]]"
+) -> list[int]:
+    """The rows for which nothing speaks but words."""
+    return [
+        choice.row
+        for (choice, _), reasons in zip(drafted, found, strict=True)
+        if not choice.exploring and all(reason.kind == "category" for reason in reasons)
     ]
 
 
@@ -282,16 +301,17 @@ def _seed(table: _Table, at: int) -> str:
 
 def _picks(
     table: _Table,
-    at: int,
     drafted: "Sequence[tuple[Choice, str | None]]",
     found: "Sequence[tuple[Reason, ...]]",
+    marked: Sequence[int | None],
+    words: "Sequence[Sequence[Reason]]",
     titles: Mapping[str, str],
 ) -> tuple[Picked, ...]:
-    from digest.ranking.reasons import key_sentences  # noqa: PLC0415 (slow import)
+    """`words` are of those that are `_bare`."""
+    from digest.ranking.reasons import sentence  # noqa: PLC0415 (slow import)
 
-    ids, rows = table.window.ids, [choice.row for choice, _ in drafted]
-    marked = key_sentences(table.insight, at, table.window.sentences, rows)
-    said = _said(table, at, [choice for choice, _ in drafted], found, titles)
+    ids = table.window.ids
+    told = dict(zip(_bare(drafted, found), words, strict=True)) if words else {}
     return tuple(
         Picked(
             paper_id=ids[choice.row],
@@ -299,36 +319,14 @@ def _picks(
             exploring=choice.exploring,
             sentence=at_sentence,
             similar=[ids[row] for row in choice.similar] or None,
-            reason=reason,
+            reason=EXPLORING
+            if choice.exploring
+            else sentence((*reasons, *told.get(choice.row, ())), titles),
             topic=None if choice.exploring else _topic(reasons),
             team=team,
         )
-        for (choice, team), reasons, at_sentence, reason in zip(
-            drafted, found, marked, said, strict=True
-        )
+        for (choice, team), reasons, at_sentence in zip(drafted, found, marked, strict=True)
     )
-
-
-def _said(
-    table: _Table,
-    at: int,
-    choices: "Sequence[Choice]",
-    found: "Sequence[tuple[Reason, ...]]",
-    titles: Mapping[str, str],
-) -> list[str]:
-    """The reasons as sentences; by the words that spoke for it where nothing else tells more."""
-    from digest.ranking.reasons import sentence, terms  # noqa: PLC0415 (slow import)
-
-    bare = [
-        choice.row
-        for choice, reasons in zip(choices, found, strict=True)
-        if not choice.exploring and all(reason.kind == "category" for reason in reasons)
-    ]
-    words = dict(zip(bare, terms(table.insight, at, bare), strict=True)) if bare else {}
-    return [
-        EXPLORING if choice.exploring else sentence((*reasons, *words.get(choice.row, ())), titles)
-        for choice, reasons in zip(choices, found, strict=True)
-    ]
 
 
 def _reasons(table: _Table, at: int, choices: "Sequence[Choice]") -> "list[tuple[Reason, ...]]":

@@ -9,7 +9,7 @@ import pytest
 from digest.ranking.features import FeatureSpace, PaperRows
 from digest.ranking.profile import Profile, Topic
 from digest.ranking.ranker import Ranker, Votes, fit, score, weights
-from digest.ranking.reasons import SentenceRows, insight, key_sentences, reasons, sentence
+from digest.ranking.reasons import SentenceRows, insight, read_closely, reasons, sentence
 
 FIELDS = {
     "math.NT": ["prime", "zeta", "lattice", "modular form", "sieve", "elliptic curve"],
@@ -160,4 +160,4 @@ def test_the_sentence_that_matters_is_the_one_with_the_reader_s_words() -> None:
     told = SPACE.profile_rows([VIDEO])
     block = insight(SPACE, [fit(SPACE, votes([]), told)], [VIDEO], told, ROWS, ROWS)
     rows = SentenceRows(SPACE, [*papers, Paper("x", "", ())])
-    assert key_sentences(block, 0, rows, [0, 1]) == [1, None]
+    assert list(read_closely(block, rows, [[0, 1]], [[]])) == [([1, None], [])]

@@ -1,11 +1,13 @@
 """Why a paper was picked, read off the model that picked it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+import scipy.sparse as sp
 
 from digest.categories import names
 from digest.ranking.corpus import Document
@@ -26,6 +28,7 @@ Kind = Literal["topic", "category", "term", "liked", "author"]
 
 _LEAST_SHARE = 0.1
 _TERMS = 3
+_TOGETHER = 100  # readers
 
 
 class Reason(NamedTuple):
@@ -89,28 +92,47 @@ class Insight:
     topics: Sequence[np.ndarray]
 
     @cached_property
-    def _place(self) -> np.ndarray:
-        """Room for a place per column, all 0 between two uses."""
-        return np.zeros(self.space.latent_from, np.int32)
+    def place(self) -> np.ndarray:
+        """Where each term stands among those of the day's papers; -1 for one that none has."""
+        place = np.full(self.space.latent_from, -1, np.int32)
+        used = np.unique(self.papers.terms.indices)
+        place[used] = np.arange(len(used))
+        return place
 
-    def worth(self, at: int, columns: np.ndarray) -> np.ndarray:
-        """What the terms in these columns are worth to reader `at`."""
-        chosen, voted, told = self.scored.chosen, self.scored.voted.terms, self.scored.told.terms
-        votes = slice(chosen.indptr[at], chosen.indptr[at + 1])
-        rows = chosen.indices[votes]
-        starts, ends = voted.indptr[rows], voted.indptr[rows + 1]
-        spans = [slice(*span) for span in zip(starts.tolist(), ends.tolist(), strict=True)]
-        said = slice(told.indptr[at], told.indptr[at + 1])
-        strong = chosen.data[votes] * np.float32(self.rankers[at].strength.terms)
-        strong = np.repeat(
-            np.append(strong, np.float32(1)), [*(ends - starts), said.stop - said.start]
+    def worth(self, readers: range) -> Iterator[np.ndarray]:
+        """What the day's terms are worth to each of some readers, in their places, and behind them
+        nothing, which is the place of all other terms. It holds until the next is asked for."""
+        worth = np.zeros(self._voted.shape[1] + 1)
+        for first in range(readers.start, readers.stop, _TOGETHER):
+            rows = self._own(slice(first, min(first + _TOGETHER, readers.stop)))
+            for start, end in pairwise(rows.indptr.tolist()):
+                own = rows.indices[start:end]
+                worth[own] = rows.data[start:end]
+                yield worth
+                worth[own] = 0
+
+    def _own(self, readers: slice) -> Any:
+        """What the day's terms are worth to some readers: csr, readers × terms."""
+        strong = sp.diags_array(
+            np.array([ranker.strength.terms for ranker in self.rankers[readers]], np.float32)
         )
-        value = np.concatenate([*(voted.data[span] for span in spans), told.data[said]]) * strong
-        where = np.concatenate([*(voted.indices[span] for span in spans), told.indices[said]])
-        self._place[columns] = np.arange(1, len(columns) + 1)  # one place where a column is twice
-        found = np.bincount(self._place[where], value, len(columns) + 1)[self._place[columns]]
-        self._place[columns] = 0
-        return np.asarray(found)
+        by_votes = strong @ self.scored.chosen[readers] @ self._voted
+        return sp.csr_array(by_votes + self._placed(self.scored.told.terms[readers]))
+
+    def _placed(self, terms: Any) -> Any:
+        """Rows of terms by those that the day's papers have: csr, rows × terms."""
+        column = self.place[terms.indices]
+        known = column >= 0
+        before = np.zeros(len(known) + 1, np.int32)
+        np.cumsum(known, out=before[1:])
+        return sp.csr_array(
+            (terms.data[known], column[known], before[terms.indptr]),
+            shape=(terms.shape[0], int(self.place.max(initial=-1)) + 1),
+        )
+
+    @cached_property
+    def _voted(self) -> Any:
+        return self._placed(self.scored.voted.terms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +185,8 @@ def reasons(block: Insight, at: int, rows: Sequence[int]) -> list[tuple[Reason, 
     categories and liked papers, most telling first, those below a tenth left out; then the words
     that carry most."""
     found = spoken(block, at, rows)
-    return [(*each, *told) for each, told in zip(found, terms(block, at, rows), strict=True)]
+    worth = next(block.worth(range(at, at + 1)))
+    return [(*each, *told) for each, told in zip(found, terms(block, worth, rows), strict=True)]
 
 
 def spoken(block: Insight, at: int, rows: Sequence[int]) -> list[tuple[Reason, ...]]:
@@ -222,10 +245,11 @@ def _liked(block: Insight, at: int, papers: np.ndarray) -> tuple[np.ndarray, np.
     return liked, np.maximum(0, coefficients[:, None] * near)
 
 
-def terms(block: Insight, at: int, rows: Sequence[int]) -> list[list[Reason]]:
-    """The words that speak most to reader `at` for each of some papers of the day."""
+def terms(block: Insight, worth: np.ndarray, rows: Sequence[int]) -> list[list[Reason]]:
+    """The words that speak most for each of some papers of the day to the reader to whom the day's
+    terms are worth this."""
     entries = _entries(block.papers.terms, np.array(rows, int))
-    said = block.worth(at, entries.column) * entries.value
+    said = worth[block.place[entries.column]] * entries.value
     ends = np.cumsum(entries.lengths).tolist()
     spans = [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
     return [_terms(block.space, entries.column[span], said[span]) for span in spans]
@@ -273,22 +297,34 @@ def _and(parts: Sequence[str]) -> str:
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
-def key_sentences(
-    block: Insight, at: int, sentences: SentenceRows, rows: Sequence[int]
+def read_closely(
+    block: Insight,
+    sentences: SentenceRows,
+    rows: Sequence[Sequence[int]],
+    bare: Sequence[Sequence[int]],
+) -> Iterator[tuple[list[int | None], list[list[Reason]]]]:
+    """For each reader of the block in turn: which sentence of each of the papers in `rows` matters
+    most, None where none speaks for the paper; and of those in `bare` the words that speak most."""
+    readers = range(len(rows))
+    for at, worth, papers, wordless in zip(readers, block.worth(readers), rows, bare, strict=True):
+        marked = _marked(block, at, worth, sentences.of(papers))
+        yield marked, terms(block, worth, wordless) if wordless else []
+
+
+def _marked(
+    block: Insight, at: int, worth: np.ndarray, parts: "Sequence[tuple[_Entries, np.ndarray]]"
 ) -> list[int | None]:
-    """Which sentence of each of some papers matters most to reader `at` of the block; None where
-    no sentence speaks for the paper."""
-    parts = sentences.of(rows)
+    """Of each paper's sentences the one that matters most to reader `at`."""
     if not parts:
         return []
     lengths = np.concatenate([entries.lengths for entries, _ in parts])
     columns = np.concatenate([entries.column for entries, _ in parts])
-    values = np.concatenate([entries.value for entries, _ in parts])
-    said = block.worth(at, columns) * values
+    said = worth[block.place[columns]]
+    said *= np.concatenate([entries.value for entries, _ in parts])
     value = np.bincount(np.repeat(np.arange(len(lengths)), lengths), said, len(lengths))
     value = value + np.concatenate([latent for _, latent in parts]) @ block.scored.latent[at]
-    worth, ends = value.tolist(), np.cumsum([len(latent) for _, latent in parts]).tolist()
-    return [_best(worth[start:end]) for start, end in zip([0, *ends], ends, strict=False)]
+    found, ends = value.tolist(), np.cumsum([len(latent) for _, latent in parts]).tolist()
+    return [_best(found[start:end]) for start, end in pairwise([0, *ends])]
 
 
 def _best(worth: list[float]) -> int | None:
