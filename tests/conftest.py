@@ -13,18 +13,21 @@ from email import message_from_bytes, policy
 from email.message import EmailMessage
 from pathlib import Path
 
+import httpx2
 import postgres
 import pytest
 import structlog
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 from sqlalchemy import Connection, Engine, event
-from web_door import Door, open_door
+from web_door import Door, bearer, open_door
 
 from digest.app import App, open_app
 from digest.db import Db, upgrade
-from digest.models import Paper, Subscriber
+from digest.mail.links import Links
+from digest.models import Digest, Paper, Pick, Subscriber
 from digest.settings import Settings
+from digest.web import create
 
 # Processes that tests start find the checkout, which nobody need have installed.
 CHECKOUT = str(Path(__file__).parent.parent)
@@ -48,7 +51,7 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers",
         "sqlite: runs on SQLite alone, being about its file, or slow and of other things",
     )
-    config.addinivalue_line("markers", "postgres: runs on PostgreSQL alone")
+    config.addinivalue_line("markers", "postgres: runs on PostgreSQL alone; with both, on both")
     config.addinivalue_line("markers", "bare: the database has no schema yet")
     config.addinivalue_line("markers", "slow: none of the everyday tests (`make quick`)")
 
@@ -237,6 +240,18 @@ def door() -> Iterator[Door]:
         yield door
 
 
+@pytest.fixture
+def web(app: App, door: Door) -> httpx2.Client:
+    door.pages = create(app)
+    return door.client
+
+
+@pytest.fixture
+def links(app: App) -> Links:
+    """Links without the service's address, to be asked of the test's server."""
+    return Links("", app.tokens)
+
+
 def _person(app: App, email: str, **values: object) -> Subscriber:
     now = app.now()
     person = Subscriber(
@@ -316,3 +331,35 @@ def announce(app: App, day: date, titles: Sequence[str] = (*IMAGES, *GALAXIES)) 
         session.add_all(papers)
         session.flush()
         return [paper.id for paper in papers if paper.id is not None]
+
+
+@pytest.fixture
+def digest(app, ada, clock):
+    """Ada's digest of today: three picks, not sent."""
+    papers = announce(app, clock().date())
+    with app.db.write() as session:
+        kept = Digest(
+            subscriber_id=ada.id,
+            day=clock().date(),
+            since=clock().date(),
+            candidates=10,
+            created_at=clock(),
+        )
+        session.add(kept)
+        session.flush()
+        session.add_all(
+            Pick(
+                digest_id=kept.id,
+                position=position,
+                subscriber_id=ada.id,
+                paper_id=paper,
+                score=1.0,
+            )
+            for position, paper in enumerate(papers[:3], 1)
+        )
+    return kept
+
+
+@pytest.fixture
+def vote_link(app, ada, digest, links):
+    return links.votes(bearer(app, ada, digest.id))

@@ -1,11 +1,11 @@
 """Whose link a page was opened with: guesses, cuts, swaps and the links of the erased learn
 nothing."""
-# ruff: noqa: F811
 
 from dataclasses import replace
 
 import pytest
-from test_web import STRANGER, bearer, by_address, digest, everything, links, web  # noqa: F401
+from conftest import STRANGER
+from web_door import bearer, by_address, everything
 
 from digest import editions, moving, subscribers
 from digest.changes import Changes

@@ -15,7 +15,6 @@ from digest.mail import bounces, outbox
 from digest.mail.bounces import Processed
 from digest.models import OutboxMessage, Subscriber
 from digest.settings import Settings
-from digest.web import create
 
 
 def mark_of(app, row):
@@ -359,12 +358,6 @@ def test_an_imap_server_that_is_away_is_named(app):
     own = with_bounces(app, imap_host="127.0.0.1", imap_port=port, imap_security="none")
     with pytest.raises(MailError, match=str(port)):
         bounces.process(own)
-
-
-@pytest.fixture
-def web(app, door):
-    door.pages = create(app)
-    return door.client
 
 
 def path_of(app):

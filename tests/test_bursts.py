@@ -10,7 +10,6 @@ from datetime import timedelta
 from html import unescape
 from urllib.parse import urlsplit
 
-import httpx2
 import pytest
 from conftest import MORNING, announce
 from hypothesis import given
@@ -18,13 +17,12 @@ from hypothesis import strategies as st
 from playwright.sync_api import Browser, Error, sync_playwright
 from sqlmodel import select
 from structlog.testing import capture_logs
-from web_door import Door
+from web_door import Door, standing
 
-from digest import feedback, subscribers
+from digest import subscribers
 from digest.bursts import MOST, is_burst
 from digest.delivery import deliver
 from digest.models import MailVote, Subscriber, metadata
-from digest.web import create
 
 BASE = "http://digest.test"
 
@@ -85,12 +83,6 @@ def ours(message, path=""):
 
 
 @pytest.fixture
-def web(app, door: Door) -> httpx2.Client:
-    door.pages = create(app)
-    return door.client
-
-
-@pytest.fixture
 def mail(app, ada, mailbox, clock) -> list[str]:
     """The links of a digest of ten papers that lead to us."""
     with app.db.write() as session:
@@ -123,11 +115,6 @@ def revisions_aside(app):
     rows = everything(app)
     del rows["subscriber"]
     return rows
-
-
-def standing(app, person):
-    with app.db.read() as session:
-        return {voted.paper.id: voted.vote for voted in feedback.votes(session, person.id)}
 
 
 def forms(html):

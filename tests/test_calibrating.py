@@ -2,18 +2,14 @@
 
 import re
 from datetime import timedelta
-from html import unescape
 
-import httpx2
 import pytest
 from conftest import GALAXIES, IMAGES, announce
-from web_door import Door
+from web_door import read, standing
 
-from digest import calibrating, feedback, subscribers, training
-from digest.app import App
+from digest import calibrating, subscribers, training
 from digest.errors import InputError
 from digest.models import Subscriber
-from digest.web import create
 
 pytestmark = pytest.mark.sqlite  # about pages
 
@@ -29,28 +25,13 @@ def papers(app, clock):
 
 
 @pytest.fixture
-def web(app: App, door: Door) -> httpx2.Client:
-    door.pages = create(app)
-    return door.client
-
-
-@pytest.fixture
 def page(app, ada):
     return "/calibrate/" + app.tokens.sign("preferences", ada.id, ada.link_epoch, app.now())
-
-
-def standing(app, person):
-    with app.db.read() as session:
-        return {voted.paper.id: voted.vote for voted in feedback.votes(session, person.id)}
 
 
 def again(app, person):
     with app.db.read() as session:
         return subscribers.get(session, person.id)
-
-
-def read(answer):
-    return " ".join(unescape(re.sub(r"<[^>]+>", " ", answer.text)).split())
 
 
 def asked(answer):

@@ -1,21 +1,17 @@
 """What stands around the pages, over real HTTP: floods, guesses, forgery, proxies, slowness."""
-# ruff: noqa: F811
 
 import re
 import socket
 import time
 from dataclasses import replace
 
-import httpx2
 import pytest
 import structlog
 from conftest import STRANGER, announce
 from sqlmodel import select
-from test_web import bearer, by_address, digest, everything, links, read, vote_link  # noqa: F401
-from web_door import Door
+from web_door import bearer, by_address, everything, read
 
 from digest import signup, subscribers
-from digest.app import App
 from digest.changes import Changes
 from digest.delivery import deliver
 from digest.models import OutboxMessage, Subscriber, Suppression
@@ -23,12 +19,6 @@ from digest.tokens import Tokens
 from digest.web import create, guard, server
 
 pytestmark = pytest.mark.sqlite  # they are of HTTP
-
-
-@pytest.fixture
-def web(app: App, door: Door) -> httpx2.Client:
-    door.pages = create(app)
-    return door.client
 
 
 def with_web(app, **values):

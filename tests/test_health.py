@@ -10,7 +10,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
 from test_figures import day
-from test_web import read
+from web_door import read
 
 from digest.delivery import deliver
 from digest.figures import figures

@@ -2,32 +2,27 @@
 
 import re
 import shutil
+from datetime import UTC, datetime
 from html import unescape
 from urllib.parse import urlsplit
 
-import httpx2
 import pytest
 from conftest import STRANGER, announce
 from playwright.sync_api import sync_playwright
 from sqlmodel import select
-from web_door import Door
+from web_door import bearer, by_address, mailed_link, read, standing
 
-from digest import subscribers, training
-from digest.app import App
+from digest import signup, subscribers, training
 from digest.categories import NAMES, by_field
-from digest.delivery import deliver
+from digest.changes import Changes
+from digest.delivery import deliver, prepare
 from digest.errors import NotFound
 from digest.mail import outbox
-from digest.models import Paper, Subscriber, metadata
+from digest.mail.links import Links
+from digest.models import OutboxMessage, Paper, Subscriber, Suppression, metadata
 from digest.web import create
 
-pytestmark = pytest.mark.sqlite  # about pages
-
-
-@pytest.fixture
-def web(app: App, door: Door) -> httpx2.Client:
-    door.pages = create(app)
-    return door.client
+pytestmark = pytest.mark.sqlite  # about pages; those of `postgres` on both
 
 
 @pytest.fixture
@@ -36,11 +31,6 @@ def papers(app, clock):
     ids = announce(app, clock().date())
     training.refit_if_due(app)
     return ids
-
-
-def read(answer):
-    """The page's words, as a reader sees them."""
-    return " ".join(unescape(re.sub(r"<[^>]+>", " ", answer.text)).split())
 
 
 def rows(app):
@@ -53,6 +43,124 @@ def picker(answer):
     """The categories offered, and those ticked."""
     boxes = re.findall(r'type="checkbox" name="categories" value="([^"]+)"( checked)?', answer.text)
     return [code for code, _ in boxes], [code for code, ticked in boxes if ticked]
+
+
+# The form
+
+
+@pytest.mark.postgres
+def test_from_the_form_by_mail_to_a_digest(app, web, mailbox):
+    form = {
+        "email": "Sam@Stranger.test",
+        "topics": "galaxy surveys ^2\ntides",
+        "categories": "astro-ph.GA",
+        "per_digest": "5",
+        "send_at": "06:30",
+        "timezone": "Europe/Berlin",
+        "frequency": "weekdays",
+    }
+    assert "Sam@Stranger.test is on its way" in read(web.post("/subscribe", data=form))
+    outbox.send_due(app)
+    link = mailed_link(mailbox, "confirm")
+    assert "galaxy surveys; tides" in read(web.get(link))
+    assert by_address(app, STRANGER).status == "pending"
+    assert "Thursday 19 November, 06:30 (Europe/Berlin)" in read(web.post(link))
+    sam = by_address(app, STRANGER)
+    assert (sam.status, sam.per_digest, sam.frequency) == ("active", 5, "weekdays")
+    assert sam.topics == [["galaxy surveys", 2.0], ["tides", 1.0]]
+    announce(app, app.now().date())
+    assert "first digest" in read(web.post(link)) and deliver(app).sent == 1
+    assert by_address(app, STRANGER).next_digest_at == datetime(2026, 11, 19, 5, 30, tzinfo=UTC)
+    assert "Galaxy" in mailbox.messages[-1]["Subject"]
+
+
+def test_papers_to_start_from_are_told_at_once_and_count_once_confirmed(app, web, mailbox):
+    announce(app, app.now().date())
+    liked = "https://arxiv.org/abs/2611.18006\n@misc{x, title={Of <i>maps</i>}, doi={10.1/x}}\nhm"
+    answer = read(web.post("/subscribe", data={"email": STRANGER, "liked": liked}))
+    assert "2 papers you like" in answer and "Of <i>maps</i>" in answer
+    assert "Not understood as papers: hm" in answer
+    sam = by_address(app, STRANGER)
+    assert standing(app, sam) == {}
+    outbox.send_due(app)
+    web.post(mailed_link(mailbox, "confirm"))
+    assert sorted(standing(app, sam).values()) == ["up", "up"]
+
+
+def test_the_address_alone_will_do(app, web):
+    assert web.post("/subscribe", data={"email": STRANGER, "topics": ""}).status_code == 200
+    assert by_address(app, STRANGER).per_digest == 10
+
+
+def test_two_spellings_are_one_subscriber(app, web):
+    for email in (STRANGER, STRANGER.upper(), f" {STRANGER.title()} "):
+        web.post("/subscribe", data={"email": email})
+    with app.db.read() as session:
+        assert len(subscribers.listing(session)) == 1
+
+
+@pytest.mark.parametrize("path", ["/subscribe", "/link"])
+def test_the_answer_does_not_tell_who_is_known(app, web, ada, pia, path):
+    with app.db.write() as session:
+        hashed = app.tokens.address_hashes("out@reader.test")[0]
+        session.add(Suppression(address_hash=hashed, reason="complaint", created_at=app.now()))
+    signup.subscribe(app, "new@reader.test", Changes())
+    emails = ["ada", "pia", "out", "new", "who"]
+    answers = [web.post(path, data={"email": f"{name}@reader.test"}) for name in emails]
+    pages = {
+        (answer.status_code, answer.text.replace(f"{name}@", "xyz@"))
+        for name, answer in zip(emails, answers, strict=True)
+    }
+    assert len(pages) == 1
+
+
+def test_many_forms_send_one_letter(app, web):
+    for _ in range(8):
+        web.post("/subscribe", data={"email": STRANGER})
+        web.post("/link", data={"email": STRANGER})
+    with app.db.read() as session:
+        assert len(session.exec(select(OutboxMessage)).all()) == 1
+
+
+def test_a_robot_that_fills_every_field_is_thanked_and_forgotten(app, web):
+    answer = web.post("/subscribe", data={"email": STRANGER, "website": "http://spam.test"})
+    assert "on its way" in read(answer)
+    with pytest.raises(NotFound):
+        by_address(app, STRANGER)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("email", "sam(at)stranger", "is not an email address"),
+        ("per_digest", "500", "1 to 50"),
+        ("per_digest", "-1", "expected a number"),
+        ("timezone", "Mars/Olympus", "is not a time zone"),
+        ("send_at", "noonish", "expected HH:MM"),
+        ("topics", "x" * 600, "at most 500 characters"),
+    ],
+)
+def test_a_wrong_form_comes_back_with_what_was_typed(app, web, field, value, said):
+    form = {"email": STRANGER, "topics": "<b>maps</b>", field: value}
+    answer = web.post("/subscribe", data=form)
+    assert answer.status_code == 400
+    assert said in read(answer)
+    assert "<b>maps" not in answer.text
+    with app.db.read() as session:
+        assert subscribers.listing(session) == []
+
+
+def test_the_preferences_tell_of_the_last_days(app, web, ada):
+    link = Links("", app.tokens).preferences(bearer(app, ada))
+    assert "Nothing was announced" not in read(web.get(link))
+    prepare(app)
+    assert "Nothing was announced" in read(web.get(link))
+
+
+def test_a_fresh_link_opens_the_preferences(app, web, ada, mailbox):
+    web.post("/link", data={"email": ada.email})
+    outbox.send_due(app)
+    assert "Your preferences" in read(web.get(mailed_link(mailbox, "preferences")))
 
 
 # What the topics would bring

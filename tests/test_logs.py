@@ -12,7 +12,7 @@ import structlog
 from conftest import STRANGER, announce, free_port
 from hypothesis import given
 from hypothesis import strategies as st
-from test_web import mailed_link
+from web_door import mailed_link
 
 from digest import alerts, logs
 from digest.app import App

@@ -1,6 +1,5 @@
 """What takes a fresh link, over real HTTP: a forwarded mail gives nobody one's data, address or
 end."""
-# ruff: noqa: F811
 
 import json
 import re
@@ -8,7 +7,7 @@ import re
 import pytest
 from conftest import announce
 from sqlmodel import select
-from test_web import bearer, by_address, digest, everything, links, mailed_link, read, web  # noqa: F401
+from web_door import bearer, by_address, everything, mailed_link, read
 
 from digest import bounds, moving, signup, subscribers
 from digest.changes import Changes

@@ -1,25 +1,16 @@
 """The preferences page over real HTTP: what a digest would hold, what was learned, all votes."""
-# ruff: noqa: F811
 
 import re
+from datetime import UTC, date, datetime
 
 import pytest
 from conftest import announce
-from test_web import (  # noqa: F401
-    bearer,
-    by_address,
-    everything,
-    links,
-    profile_form,
-    read,
-    standing,
-    web,
-)
+from web_door import bearer, by_address, everything, read, standing
 
 from digest import feedback, subscribers, training
 from digest.delivery import deliver
 
-pytestmark = pytest.mark.sqlite  # they are of HTTP
+pytestmark = pytest.mark.sqlite  # about pages; those of `postgres` on both
 
 
 @pytest.fixture
@@ -42,6 +33,109 @@ def trial(page):
     """The titles that a digest would hold."""
     (part,) = re.findall(r'<ol class="brief">(.*?)</ol>', page.text, re.DOTALL)[:1]
     return re.findall(r'rel="noopener">([^<]+)</a>', part)
+
+
+# The form
+
+
+def profile_form(**changed):
+    form = {
+        "topics": "maps ^2\ntides",
+        "categories": "cs.CV",
+        "authors": "Emmy Noether",
+        "muted": "",
+        "per_digest": "7",
+        "frequency": "weekly",
+        "send_at": "18:00",
+        "timezone": "Asia/Tokyo",
+        "action": "save",
+    }
+    return form | changed
+
+
+@pytest.mark.postgres
+def test_preferences_are_saved_and_shown(app, web, ada, links):
+    link = links.preferences(bearer(app, ada))
+    assert "Saved" in read(web.post(link, data=profile_form()))
+    person = by_address(app, ada.email)
+    assert (person.topics, person.authors) == ([["maps", 2.0], ["tides", 1.0]], ["Emmy Noether"])
+    assert (person.per_digest, person.frequency, person.timezone) == (7, "weekly", "Asia/Tokyo")
+    assert person.next_digest_at == datetime(2026, 11, 23, 9, tzinfo=UTC)
+    page = web.get(link).text
+    assert "maps ^2\ntides</textarea>" in page
+    assert '<option value="Asia/Tokyo" selected>' in page
+
+
+@pytest.mark.postgres
+def test_papers_are_liked_in_the_preferences(app, web, ada, links):
+    link = links.preferences(bearer(app, ada))
+    pasted = "2405.00001\n@article{x, title={Never announced here}, doi={10.1/x}}\nno paper"
+    answer = read(web.post(link, data={"action": "like", "liked": pasted}))
+    assert "2 papers liked" in answer and "Not understood: no paper" in answer
+    assert "Never announced here" in answer and "arxiv:2405.00001" in answer
+    assert list(standing(app, ada).values()) == ["up", "up"]
+    for key in ("arxiv:2405.00001", "doi:10.1/x"):
+        assert web.get(f"/papers/{key}").status_code == 404
+    web.post(link, data={"action": "undo", "paper": "arxiv:2405.00001"})
+    assert list(standing(app, ada).values()) == ["up"]
+
+
+def test_too_many_papers_are_refused_and_kept_in_the_form(app, web, ada, links):
+    many = " ".join(f"2405.{number:05}" for number in range(101))
+    answer = web.post(links.preferences(bearer(app, ada)), data={"action": "like", "liked": many})
+    assert answer.status_code == 400
+    assert "at most 100 papers" in read(answer) and "2405.00100" in answer.text
+    assert standing(app, ada) == {}
+
+
+def test_an_empty_field_empties(app, web, ada, links):
+    web.post(links.preferences(bearer(app, ada)), data=profile_form(topics="", categories=""))
+    person = by_address(app, ada.email)
+    assert (person.topics, person.categories) == ([], [])
+
+
+def test_a_wrong_preference_changes_nothing_and_keeps_what_was_typed(app, web, ada, links):
+    link = links.preferences(bearer(app, ada))
+    before = everything(app)
+    answer = web.post(link, data=profile_form(per_digest="500", topics="my long list"))
+    assert answer.status_code == 400
+    assert "1 to 50" in read(answer)
+    assert "my long list" in answer.text
+    assert everything(app) == before
+
+
+def test_pause_and_back(app, web, ada, links):
+    link = links.preferences(bearer(app, ada))
+    web.post(link, data={"action": "pause", "until": "2026-12-01"})
+    person = by_address(app, ada.email)
+    assert (person.status, person.paused_until) == ("paused", date(2026, 12, 1))
+    assert "from Tuesday, 1 December 2026" in read(web.get(link))
+    web.post(link, data={"action": "resume"})
+    assert by_address(app, ada.email).status == "active"
+
+
+def test_a_pause_until_yesterday_is_refused(app, web, ada, links):
+    form = {"action": "pause", "until": "2026-11-17"}
+    assert web.post(links.preferences(bearer(app, ada)), data=form).status_code == 400
+    assert by_address(app, ada.email).status == "active"
+
+
+@pytest.mark.postgres
+def test_a_vote_is_taken_back_in_the_preferences(app, web, ada, links, vote_link):
+    web.post(vote_link(1, "up"), data={"vote": "up"})
+    link = links.preferences(bearer(app, ada))
+    page = web.get(link).text
+    (paper,) = re.findall(r'name="paper" value="([^"]+)"', page)
+    web.post(link, data={"action": "undo", "paper": paper})
+    assert standing(app, ada) == {}
+
+
+def test_after_the_end_the_preferences_offer_a_new_sign_up_only(app, web, ada, links):
+    subscribers.remove(app, ada.id)
+    link = links.preferences(bearer(app, ada))
+    assert "has ended" in read(web.get(link))
+    web.post(link, data={"action": "resume"})
+    assert by_address(app, ada.email).status == "removed"
 
 
 # What a digest would hold

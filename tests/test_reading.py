@@ -1,5 +1,4 @@
 """A digest in the browser and the reader's feed, over real HTTP: they show, and let nobody act."""
-# ruff: noqa: F811
 
 import re
 
@@ -7,7 +6,7 @@ import feedparser
 import pytest
 from conftest import announce
 from sqlmodel import delete, select
-from test_web import bearer, everything, links, read, web  # noqa: F401
+from web_door import bearer, everything, read
 
 from digest import subscribers
 from digest.delivery import deliver
