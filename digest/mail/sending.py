@@ -6,6 +6,7 @@ import secrets
 import time
 from collections import Counter, deque
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
 
@@ -64,7 +65,7 @@ class Run:
         with self._app.db.read() as session:
             self._total = queue.due(session, self._app.now(), self._only)
         workers = [self._work() for _ in range(self._app.settings.smtp.connections)]
-        with self._app.db.steps() as self._rows:
+        with self._app.db.steps() as self._rows, ThreadPoolExecutor(1) as self._signing:
             ends = await asyncio.gather(*workers, return_exceptions=True)
             self._give_back([draft.message for draft in self._drafts])
         failures = [end for end in ends if isinstance(end, BaseException)]
@@ -147,10 +148,10 @@ class Run:
         try:
             if isinstance(draft, Unwanted):
                 self._record(draft.message, draft.status, response=draft.why)
-            elif (made := self._make(draft)) is None:
+            elif (made := await self._make(draft)) is None:
                 self._defer(draft.message, "this mail could not be made: the log says why")
             else:
-                self._learn(draft.message, await self._hand_over(connection, draft, made))
+                self._learn(draft.message, await self._hand_over(connection, draft, *made))
         finally:
             self._busy -= 1
             self._settled.set()
@@ -158,21 +159,26 @@ class Run:
             done = sum(self.counts[name] for name in ("sent", "failed", "deferred", "cancelled"))
             self._progress(done, max(done, self._total))
 
-    def _make(self, draft: Draft) -> Ready | None:
+    async def _make(self, draft: Draft) -> tuple[Ready, bytes] | None:
         try:
-            return self._writer.make(draft, self._editions)
+            ready = self._writer.make(draft, self._editions)
+            return ready, await asyncio.get_running_loop().run_in_executor(
+                self._signing, ready.content
+            )
         except Exception:  # one mail that cannot be made must not hold up all others
             log.exception("a mail could not be made", message=draft.message.id)
             return None
 
-    async def _hand_over(self, connection: Connection, draft: Draft, ready: Ready) -> Outcome:
+    async def _hand_over(
+        self, connection: Connection, draft: Draft, ready: Ready, content: bytes
+    ) -> Outcome:
         def before_data() -> bool:
             now = self._app.now()
             return queue.begin(self._rows, draft.message, self._lease, draft.seen, now)
 
         try:
             return await connection.send(
-                ready.return_path, ready.recipient, ready.content, before_data, dotless=True
+                ready.return_path, ready.recipient, content, before_data, dotless=True
             )
         except MailError:  # nothing was handed over, and the address has no part in it
             self._give_back([draft.message])

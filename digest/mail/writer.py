@@ -1,9 +1,10 @@
 """From a message in the outbox to the bytes that are sent; made again, they are the same bytes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parseaddr
+from functools import partial
 
 from digest.app import App
 from digest.errors import SettingsError
@@ -20,10 +21,11 @@ from digest.settings import Mail
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """A message as it goes out, to which address, and where it comes back to if it bounces."""
+    """Which address a message goes to, where it comes back to if it bounces, and what makes its
+    bytes: mostly the signature, which lets other threads go on meanwhile."""
 
     recipient: str
-    content: bytes
+    content: Callable[[], bytes]
     return_path: str
 
 
@@ -54,7 +56,8 @@ class Writer:
         assert recipient is not None
         mark = self.app.tokens.mark(message.subscriber_id, message.id)
         bearer = Bearer(message.subscriber_id, reader.link_epoch, message.created_at)
-        content = self.message(
+        content = partial(
+            self.message,
             self._rendered(draft, bearer, editions),
             kind=message.kind,
             # A name that came with an unconfirmed request may be anything.
