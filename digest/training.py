@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from digest.ranking.features import FeatureSpace, PaperRows
     from digest.ranking.ranker import Ranker, Solver
 
-NEWS = 0.05  # of the papers that a space knows: when as many came, it is fitted anew
-LASTS = timedelta(days=7)
+NEWS = 0.05  # of the papers that a space knows: when more came, it is fitted anew at once
 KEPT_ROWS = 20_000
+_JUST_FITTED: dict[tuple[Db, str], "FeatureSpace"] = {}  # on its way into `load_space`'s memory
 READABLE = col(StoredSpace.corpus).is_not(None)  # earlier releases stored another form
 
 
@@ -79,9 +79,9 @@ def _newest(app: "App") -> str | None:
 
 
 def refit_if_due(app: "App") -> bool:
-    """Fits a new feature space where enough papers were listed since: a twentieth of those that it
-    knows, or any in a week. So the fits cost as much as papers come, however many there are. While
-    another process is at it, the former space serves."""
+    """Fits a new feature space where papers were listed since: once a day, and at once where
+    there are a twentieth more papers than it knows, as when an archive is read in. While another
+    process is at it, the former space serves."""
     with app.db.turn("features") as ours:
         return ours and _refit_if_due(app)
 
@@ -94,14 +94,15 @@ def _refit_if_due(app: "App") -> bool:
         last = stored[1] if stored else 0
         later = select(func.count()).where(fitting.LISTED, col(Paper.id) > last)
         came = session.exec(later).one()
-    if not came or (stored and not _is_stale(stored[0], came, app.now() - stored[2])):
+    if not came or (stored and not _is_stale(stored[0], came, stored[2].date(), app.now().date())):
         return False
     refit(app)
     return True
 
 
-def _is_stale(documents: int, came: int, age: timedelta) -> bool:
-    return came >= documents * NEWS or age >= LASTS
+def _is_stale(documents: int, came: int, fitted_on: date, today: date) -> bool:
+    # The day's own papers matter: what they share with one liked paper alone is no term before.
+    return came > documents * NEWS or today > fitted_on
 
 
 def refit(app: "App") -> "FeatureSpace":
@@ -124,14 +125,17 @@ def refit(app: "App") -> "FeatureSpace":
         alone(session, "features")
         session.exec(delete(StoredSpace))
         session.add(row)
-    return space
+    _JUST_FITTED[app.db, row.version] = space
+    return load_space(app.db, row.version)
 
 
 @lru_cache(maxsize=1)
 def load_space(db: Db, version: str) -> "FeatureSpace":
-    """The stored feature space of this version, kept in memory once read."""
+    """The stored feature space of this version, kept in memory once fitted or read."""
     from digest.ranking.features import FeatureSpace  # noqa: PLC0415 (slow import)
 
+    if fitted := _JUST_FITTED.pop((db, version), None):
+        return fitted
     with db.read() as session:
         space = FeatureSpace.loads(
             session.exec(select(StoredSpace.data).where(StoredSpace.version == version)).one()

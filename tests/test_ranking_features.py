@@ -136,7 +136,7 @@ def test_a_space_renewed_by_few_papers_weighs_anew_and_keeps_what_words_mean() -
     space = later(former, before, after)
     assert tuple(space.terms) == tuple(anew.terms)
     assert (space.weight == anew.weight).all()
-    assert space.latent.moved == 7 < LATENT_LASTS * len(after)
+    assert space.latent.moved == 5 < LATENT_LASTS * len(after)
     one = PAPERS[100:101]
     meaning = space.transform(one)[:, space.latent_from :].toarray()
     assert np.allclose(meaning, former.transform(one)[:, former.latent_from :].toarray(), atol=1e-5)

@@ -31,28 +31,16 @@ def ready(app, reader):
     return training.ready(app, training.feature_space(app), [reader])
 
 
-def test_the_space_is_fitted_where_enough_papers_came(app, clock):
+def test_the_space_is_fitted_once_a_day_and_only_where_papers_came(app, clock):
     announce(app, clock().date(), [f"Paper {at}" for at in range(100)])
     assert training.refit_if_due(app)
     clock.forward(days=1)
     assert not training.refit_if_due(app)
-    announce(app, clock().date(), [f"A word that is new: isotachophoresis {at}" for at in range(4)])
-    assert not training.refit_if_due(app)
-    announce(app, clock().date().replace(day=1), ["Late, on the same day"])
-    assert training.refit_if_due(app)
-    assert space(app).documents == 105
-    assert not training.refit_if_due(app)
-
-
-def test_few_papers_are_learned_after_a_week(app, clock):
-    announce(app, clock().date(), [f"Paper {at}" for at in range(100)])
-    assert training.refit_if_due(app)
-    clock.forward(days=8)
-    assert not training.refit_if_due(app)
     announce(app, clock().date(), ["A new word: isotachophoresis"])
     assert training.refit_if_due(app)
-    clock.forward(days=6)
-    announce(app, clock().date(), ["Another"])
+    assert space(app).documents == 101
+    clock.forward(hours=1)
+    announce(app, clock().date().replace(day=1), ["Late, on the same day"])
     assert not training.refit_if_due(app)
     clock.forward(days=1)
     assert training.refit_if_due(app)
@@ -134,7 +122,7 @@ def test_a_later_fit_is_that_of_all_papers_as_they_are(app, clock):
     papers = announce(app, clock().date(), [f"Paper on topic{at}" for at in range(30)])
     training.refit(app)
     clock.forward(days=1)
-    announce(app, clock().date(), ["Lanterns for moths", "More lanterns for moths"])
+    announce(app, clock().date(), ["Lanterns for moths", "More lanterns for moths", "Moths"])
     change(app, papers[3], title="Zeppelins", abstract="", updated_at=clock())
     change(app, papers[4], version=0)
     later = training.refit(app)

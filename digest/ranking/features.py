@@ -105,7 +105,8 @@ class FeatureSpace:
         until then papers of both have their meaning as it is.
         """
         counts, came = count(corpus), rows < 0
-        moved = 2 * int(came.sum()) + len(self.neighbourhood) - len(rows)
+        gone = len(self.neighbourhood) - int((~came).sum())
+        moved = max(int(came.sum()), gone)  # of one that changed, both
         if self.latent.moved + moved > LATENT_LASTS * len(rows):
             return FeatureSpace.of_counts(counts)
         latent = self.latent.among(self.vocabulary.words, corpus.words, moved)

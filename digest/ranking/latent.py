@@ -19,7 +19,7 @@ class Latent:
     """The words that have a meaning (their places among all words, ascending), what each weighs,
     words × dimensions (float16), and the point where the mean paper lies.
 
-    `moved` are the papers that came and went since these were learned.
+    `moved` are the papers that came, or if more of them went, that went, since these were learned.
     """
 
     words: np.ndarray = field(repr=False)
