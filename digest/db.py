@@ -2,12 +2,14 @@
 
 import fcntl
 import importlib.resources
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-from threading import RLock
-from typing import Any
+from threading import Lock
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
@@ -19,8 +21,19 @@ DRIVER = "pip install 'paper-digest[postgres]'"
 # A server lets go of the locks of a process that hangs in the middle of a transaction, in ms.
 PATIENCE = 300_000
 WAIT = 30  # seconds for SQLite's one writer
+# The log goes back into the file every 16 MB, which costs two flushes of the disk: a page that many
+# votes or mails change is written once for all of them.
+PRAGMAS = (
+    "journal_mode=WAL",
+    "synchronous=NORMAL",
+    "foreign_keys=ON",
+    "wal_autocheckpoint=4000",
+)
 # The table that stands in a server's database from the restore's transaction until all is done.
 RESTORING = "digest_restore"
+
+Done = TypeVar("Done")
+Work = Callable[[Connection], Any]
 
 
 class Db:
@@ -51,7 +64,8 @@ class Db:
                 f"database.url: such a database needs {error.name}, which is not installed{how}"
             ) from error
         self.writing = self.engine.execution_options(immediate=True)
-        self._turn = RLock()
+        self.waiting: deque[tuple[Work, Future[Any]]] = deque()
+        self._turn = Lock()
         self._reading = self.engine
         if self.engine.dialect.name == "postgresql":
             self._reading = self.engine.execution_options(isolation_level="REPEATABLE READ")
@@ -75,9 +89,8 @@ class Db:
 
     @contextmanager
     def connect(self) -> Iterator[Connection]:
-        """A writing Core connection, for bulk work and for what comes many at once; commits at its
-        end."""
-        with self._in_words(), self._in_turn(), self.writing.begin() as connection:
+        """A writing Core connection, for bulk work; commits at its end."""
+        with self._in_words(), self.writing.begin() as connection:
             yield connection
 
     @contextmanager
@@ -86,16 +99,38 @@ class Db:
         with self._in_words(), self.writing.connect() as connection:
             yield connection
 
-    @contextmanager
-    def _in_turn(self) -> Iterator[None]:
-        """Threads that write to one SQLite file follow each other at once: at the file's own lock
-        they would sleep and try again, each at its own time."""
-        held = self.file is not None and self._turn.acquire(timeout=WAIT)
+    def together(self, work: Callable[[Connection], Done]) -> Done:
+        """What `work` gives at a writing Core connection, once that is committed; for what comes
+        many at once.
+
+        SQLite has one writer, and who finds another sleeps and tries again. So what threads bring
+        while one of them writes goes into the next transaction all together. Where one piece of
+        work fails, each is done once more by itself: `work` does nothing but at its connection.
+        """
+        if self.file is None:
+            with self.connect() as connection:
+                return work(connection)
+        mine: Future[Done] = Future()
+        self.waiting.append((work, mine))
+        with self._turn:
+            if not mine.done():
+                self._write_all([self.waiting.popleft() for _ in range(len(self.waiting))])
+        return mine.result()
+
+    def _write_all(self, tasks: Sequence[tuple[Work, Future[Any]]]) -> None:
         try:
-            yield
-        finally:
-            if held:
-                self._turn.release()
+            with self.connect() as connection:
+                results = [work(connection) for work, _ in tasks]
+        except Exception as error:  # goes on in the thread whose work it is
+            if len(tasks) > 1 and not isinstance(error, DatabaseError):
+                for task in tasks:
+                    self._write_all([task])
+                return
+            for _, future in tasks:
+                future.set_exception(error)
+        else:
+            for (_, future), result in zip(tasks, results, strict=True):
+                future.set_result(result)
 
     @contextmanager
     def _in_words(self) -> Iterator[None]:
@@ -183,7 +218,7 @@ def _engine(url: str) -> Engine:
     @event.listens_for(engine, "connect")
     def _pragmas(raw: Any, _record: Any) -> None:
         raw.isolation_level = None  # SQLAlchemy's begin event below says BEGIN, not the driver
-        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+        for pragma in PRAGMAS:
             raw.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")

@@ -6,22 +6,26 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from threading import Event
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import text
+from sqlalchemy import Connection, event, text
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import select
 
 from digest.db import Db, alone, schema_is_current, sqlite_file, upgrade
-from digest.errors import DatabaseError, SettingsError
+from digest.errors import DatabaseError, NotFound, SettingsError
 from digest.models import Feed, metadata
 
 pytestmark = pytest.mark.bare
+NOW = datetime(2026, 11, 18, 9, 0, 0, 123_000, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -37,8 +41,7 @@ def db(database: str) -> Iterator[Db]:
 
 
 def feed(url: str) -> Feed:
-    now = datetime(2026, 11, 18, 9, 0, 0, 123_000, tzinfo=UTC)
-    return Feed(url=url, kind="arxiv-rss", next_fetch_at=now, added_at=now)
+    return Feed(url=url, kind="arxiv-rss", next_fetch_at=NOW, added_at=NOW)
 
 
 def test_migrations_from_nothing_make_what_the_models_say(db: Db) -> None:
@@ -118,6 +121,87 @@ def test_a_failed_write_leaves_nothing(db: Db) -> None:
         _ = 1 / 0
     with db.read() as session:
         assert session.exec(select(Feed)).all() == []
+
+
+def put(connection: Connection, url: str) -> str:
+    if url == "wrong":
+        raise NotFound("there is no such feed")
+    known = {"kind": "arxiv-rss", "next_fetch_at": NOW, "added_at": NOW}
+    rest = dict.fromkeys(("title", "etag", "last_modified", "outcome"), "") | {"failures": 0}
+    connection.execute(metadata.tables["feed"].insert(), {"url": url} | known | rest)
+    return url
+
+
+def at_once(db: Db, urls: Sequence[str]) -> list[Future[str]]:
+    """Puts a feed, and each of the others while that one is being written."""
+    writing, come = Event(), Event()
+
+    def first(connection: Connection) -> str:
+        writing.set()
+        come.wait()
+        return put(connection, "first")
+
+    with ThreadPoolExecutor(len(urls) + 1) as threads:
+        began = threads.submit(db.together, first)
+        writing.wait()
+        others = [threads.submit(db.together, partial(put, url=url)) for url in urls]
+        while db.file is not None and len(db.waiting) < len(urls):
+            time.sleep(0.001)
+        come.set()
+    return [began, *others]
+
+
+def feeds(db: Db) -> set[str]:
+    with db.read() as session:
+        return set(session.exec(select(Feed.url)))
+
+
+def test_what_comes_at_once_is_all_written(db: Db) -> None:
+    upgrade(db)
+    urls = [f"https://feed.test/{n}" for n in range(5)]
+    done = at_once(db, urls)
+    assert [each.result() for each in done] == ["first", *urls]
+    assert feeds(db) == {"first", *urls}
+
+
+@pytest.mark.sqlite
+def test_what_comes_while_another_writes_is_one_transaction(db: Db) -> None:
+    upgrade(db)
+    commits: list[Connection] = []
+    event.listen(db.engine, "commit", commits.append)
+    at_once(db, ["one", "two", "three"])
+    assert len(commits) == 2
+
+
+def test_what_fails_among_others_fails_alone(db: Db) -> None:
+    upgrade(db)
+    first, one, wrong, two, again = at_once(db, ["one", "wrong", "two", "first"])
+    assert [each.result() for each in (first, one, two)] == ["first", "one", "two"]
+    assert isinstance(wrong.exception(), NotFound)
+    assert isinstance(again.exception(), IntegrityError)
+    assert feeds(db) == {"first", "one", "two"}
+
+
+@pytest.mark.sqlite
+def test_what_is_not_committed_is_not_answered(db: Db) -> None:
+    upgrade(db)
+
+    def orphan(connection: Connection) -> None:
+        connection.execute(text("PRAGMA defer_foreign_keys = ON"))
+        connection.execute(text("INSERT INTO paper_alias (alias, paper_id) VALUES ('a', 7)"))
+
+    with pytest.raises(IntegrityError):
+        db.together(orphan)
+    assert db.together(lambda connection: put(connection, "next")) == "next"
+
+
+@pytest.mark.sqlite
+def test_a_file_that_cannot_be_used_is_told_to_all_who_wait(db: Db) -> None:
+    upgrade(db)
+    with db.connect() as connection:
+        connection.execute(text("DROP TABLE feed"))
+    for each in at_once(db, ["one", "two"]):
+        assert isinstance(each.exception(), DatabaseError)
 
 
 @pytest.mark.sqlite

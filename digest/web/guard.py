@@ -201,7 +201,8 @@ class _Limited:
         clock = asyncio.get_running_loop().time
         self.until = self.until or clock() + SLOWEST_BODY
         try:
-            message = await asyncio.wait_for(self.receive(), self.until - clock())
+            async with asyncio.timeout_at(self.until):
+                message = await self.receive()
         except TimeoutError as error:
             raise HTTPException(408, headers={"Connection": "close"}) from error
         self.whole = not message.get("more_body", False)

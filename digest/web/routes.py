@@ -30,6 +30,9 @@ from digest.web.pages import Site, form_page, page
 from digest.web.proxy import BehindProxy
 
 ROUTES = [
+    # First, since they are tried in this order and most requests of a morning are votes.
+    Route("/vote/{token}", votes.vote_page),
+    Route("/vote/{token}", form_page(votes.vote), methods=["POST"]),
     Route("/", joining.front),
     Route("/preview", form_page(joining.preview), methods=["POST"]),
     Route("/papers", public.papers),
@@ -48,8 +51,6 @@ ROUTES = [
     Route("/my-data/{token}", form_page(mydata.my_data), methods=["POST"]),
     Route("/address/{token}", mydata.address_page),
     Route("/address/{token}", form_page(mydata.address), methods=["POST"]),
-    Route("/vote/{token}", votes.vote_page),
-    Route("/vote/{token}", form_page(votes.vote), methods=["POST"]),
     Route("/unsubscribe/{token}", leaving.unsubscribe_page),
     Route("/unsubscribe/{token}", form_page(leaving.unsubscribe), methods=["POST"]),
     Route("/one-click/{token}", leaving.one_click_page),

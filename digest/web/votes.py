@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from sqlalchemy import Connection
 from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import Response
@@ -61,9 +62,14 @@ def vote(request: Request, form: FormData) -> Response:
     """Records what the button says; the same again changes nothing, a scanner's burst neither. The
     page is sent when the vote is committed."""
     wish, said, app = _wish(request), text_of(form, "vote"), app_of(request)
-    with _no_such_link(), app.db.connect() as connection:
-        counted = bursts.vote_on(connection, wish.token, wish.position, said, app.now())
-        ballots = feedback.ballots(connection, *wish.whose)
+    now = app.now()
+
+    def record(connection: Connection) -> tuple[bool, list[Ballot]]:
+        counted = bursts.vote_on(connection, wish.token, wish.position, said, now)
+        return counted, feedback.ballots(connection, *wish.whose)
+
+    with _no_such_link():
+        counted, ballots = app.db.together(record)
     return _page(request, wish, ballots, recorded=said if counted else "burst")
 
 
