@@ -25,8 +25,13 @@ DO $$
 DECLARE
     name text;
     used boolean;
-    touched text[] := '{}';
+    away text := 'TRUNCATE %I CASCADE';
 BEGIN
+    IF current_setting('is_superuser') = 'on' THEN
+        -- No key is checked and no trigger fires: for few rows a third of the work.
+        SET LOCAL session_replication_role = replica;
+        away := 'DELETE FROM %I';
+    END IF;
     PERFORM pg_terminate_backend(pid) FROM pg_stat_activity
         WHERE datname = current_database() AND pid <> pg_backend_pid();
     DROP SCHEMA IF EXISTS digest_jobs CASCADE;
@@ -35,12 +40,9 @@ BEGIN
     LOOP
         EXECUTE format('SELECT EXISTS (SELECT FROM %I)', name) INTO used;
         IF used THEN
-            touched := touched || quote_ident(name);
+            EXECUTE format(away, name);
         END IF;
     END LOOP;
-    IF touched <> '{}' THEN
-        EXECUTE 'TRUNCATE ' || array_to_string(touched, ', ') || ' CASCADE';
-    END IF;
     PERFORM setval(format('%I.%I', schemaname, sequencename), start_value, false)
         FROM pg_sequences WHERE last_value IS NOT NULL;
 END $$
@@ -52,6 +54,7 @@ WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'i') AND attnum
 """
 # What the tests keep need not outlive the machine's next crash.
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+FAST |= {"autovacuum": "off"}  # it would wake up between tests, for rows that nobody has
 
 
 class Server:
@@ -88,8 +91,7 @@ class Server:
         """Makes a database that `new` gave fit to be given again: cheaper than another one. One
         whose tables were changed goes."""
         name = make_url(url).database
-        self._ask(EMPTY, name)
-        if self._ask(SHAPE, name) == self._shape:
+        if self._ask(EMPTY, name, then=SHAPE) == self._shape:
             self._free.append(url)
         else:
             self.drop(url)
@@ -134,11 +136,13 @@ class Server:
     def _address(self, name: str) -> str:
         return self._url.set(database=name).render_as_string(hide_password=False)
 
-    def _ask(self, statement: str, database: str | None = None) -> object:
+    def _ask(self, statement: str, database: str | None = None, then: str = "") -> object:
         url = self._url.set(drivername="postgresql")
         url = url.set(database=database or url.database).render_as_string(hide_password=False)
         with psycopg.connect(url, autocommit=True) as connection:
             done = connection.execute(statement)  # type: ignore[call-overload]
+            if then:
+                done = connection.execute(then)  # type: ignore[call-overload]
             return done.fetchone() if done.description else None
 
 
