@@ -55,8 +55,7 @@ def whole(settings: Settings, day: date, listing: Path, ready: Any, results: Any
         for name, step in (
             ("ingest", lambda: ingest_sources(app, [str(listing)])),
             ("fit", lambda: training.refit_if_due(app)),
-            ("prepare", lambda: delivery.prepare(app)),
-            ("send", lambda: outbox.send_due(app)),
+            ("deliver", lambda: delivery.deliver(app)),
         ):
             step()
             marks.append((name, *used()))
@@ -134,7 +133,7 @@ def report(readers: int, workers: int, found: Sequence[Any], seconds: float, sen
         for name, (spent, _) in each.items():
             cpu[name] = cpu.get(name, 0) + spent
     each_step = ", ".join(f"{name} {spent:.1f}" for name, spent in cpu.items())
-    per_digest = cpu["prepare"] + cpu["send"]
+    per_digest = sum(cpu.values()) - cpu["ingest"] - cpu["fit"]
     peaks = "; ".join(
         ", ".join(f"{name} {peak:.0f}" for name, (_, peak) in process.items()) for process in found
     )

@@ -1,9 +1,10 @@
 """From due subscribers to digests in the outbox, and out: one digest a day, whatever is rerun."""
 
 import gc
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +47,15 @@ class Delivered:
 
 
 @dataclass(frozen=True, slots=True)
+class _Made:
+    """So many digests are made by now, so many readers served, of `all`."""
+
+    made: int
+    done: int
+    all: int
+
+
+@dataclass(frozen=True, slots=True)
 class Preview:
     """A mail as its reader sees it, and `raw` as it would be sent."""
 
@@ -63,22 +73,41 @@ def deliver(
     dry_run: bool = False,
     progress: Progress | None = None,
 ) -> Delivered:
-    """Prepares what is due (with `day`: that day's digests, whatever the hour) and sends it.
+    """Prepares what is due (with `day`: that day's digests, whatever the hour) and sends it, block
+    by block, so that nobody waits for the last reader's digest; then what else is due.
 
-    `only` is one subscriber's address; `progress` is told of (done, all), first of preparing, then
-    of sending.
-    Raises NotFound where `only` is nobody, MailError where the server refuses us as a whole,
-    DatabaseError where delivery is held.
+    `only` is one subscriber's address; `progress` is told of (done, all).
+    Raises NotFound where `only` is nobody, DatabaseError where delivery is held, MailError where
+    the server refuses us as a whole: what is made stays in the outbox, and who is left stays due.
     """
     hold.refuse(app)
     with app.db.read() as session:
         reader = find(session, only).id if only is not None else None
     among = None if reader is None else [reader]
-    made, skipped = prepare(app, day, among, dry_run=dry_run, progress=progress)
     if dry_run:
+        made, skipped = prepare(app, day, among, dry_run=True, progress=progress)
         return Delivered(made, 0, 0, skipped)
-    sent = outbox.send_due(app, progress, only=reader)
-    return Delivered(sent.sent, sent.failed, sent.in_doubt, skipped)
+    counts: Counter[str] = Counter()
+    made = done = 0
+    for block in _prepared(app, day, among):
+        counts += _sent(app, reader, progress, block, done)
+        made, done = block.made, block.done
+    counts += Counter(asdict(outbox.send_due(app, None if done else progress, only=reader)))
+    return Delivered(counts["sent"], counts["failed"], counts["in_doubt"], done - made)
+
+
+def _sent(
+    app: "App", reader: int | None, progress: Progress | None, block: "_Made", before: int
+) -> Counter[str]:
+    """Sends what there is after a block, `before` which so many readers were done."""
+
+    def told(sent: int, _: int) -> None:
+        if progress is not None:
+            progress(min(before + sent, block.done), block.all)
+
+    sent = outbox.send_due(app, told, only=reader)
+    told(block.done, block.all)
+    return Counter(asdict(sent))
 
 
 def prepare(
@@ -94,6 +123,23 @@ def prepare(
     gives how many, and how many readers had nothing to read. Once `stop` says so, no further block
     of readers is begun. Two of these at once do no harm, whatever they share; nothing is made while
     delivery is held."""
+    made = done = 0
+    for block in _prepared(app, day, among, dry_run=dry_run, stop=stop):
+        made, done = block.made, block.done
+        if progress is not None:
+            progress(done, block.all)
+    return made, done - made
+
+
+def _prepared(
+    app: "App",
+    day: date | None,
+    among: Among | None,
+    *,
+    dry_run: bool = False,
+    stop: Callable[[], bool] = lambda: False,
+) -> Iterator[_Made]:
+    """What `prepare` does; says after each block how far it is."""
     now = app.now()
     with app.db.read() as session:
         waiting = 0 if hold.held(session) else _count(session, _who(now, day, among))
@@ -106,16 +152,13 @@ def prepare(
             if stop():
                 break
             planned = plans(app, subscribers, covered, again=day is None) if covered else []
-            full = [each for each in planned if each.picks]
-            made += len(full)
+            made += sum(1 for each in planned if each.picks)
             if not dry_run:
                 keep(app, subscribers, planned, now, on_schedule=day is None)
             if not done and waiting > BLOCK:
                 set_aside()
             done += len(subscribers)
-            if progress is not None:
-                progress(done, max(done, waiting))
-    return made, done - made
+            yield _Made(made, done, max(done, waiting))
 
 
 @contextmanager

@@ -109,6 +109,23 @@ def test_many_readers_come_in_blocks_and_each_once(app, clock, monkeypatch, name
         assert set(made[:2]) <= set(ids[-3:])
 
 
+def test_nobody_waits_for_the_digests_of_the_readers_after_him(app, clock, mailbox, monkeypatch):
+    from digest import delivery
+
+    monkeypatch.setattr(delivery, "BLOCK", 2)
+    crowd(app, clock, 5)
+    announce(app, clock().date())
+    seen = []
+
+    def progress(done, total):
+        seen.append((done, total, len(mailbox.messages), len(rows(app, Digest))))
+
+    assert deliver(app, progress=progress).sent == 5
+    ends = [(2, 5, 2, 2), (4, 5, 4, 4), (5, 5, 5, 5)]
+    assert [step for step in dict.fromkeys(seen) if step in ends] == ends
+    assert [done for done, *_ in seen] == sorted(done for done, *_ in seen)
+
+
 def test_a_block_costs_as_many_statements_however_many_readers_it_has(app, clock):
     said = []
     event.listen(app.db.engine, "before_cursor_execute", lambda *_: said.append(1))

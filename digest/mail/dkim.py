@@ -65,11 +65,18 @@ class Signer:
 
 
 def load_key(path: Path) -> rsa.RSAPrivateKey:
-    """The RSA private key in a PEM file. Raises SettingsError."""
+    """The RSA private key in a PEM file, read again where that has changed: to check it takes as
+    long as fifty signatures. Raises SettingsError."""
     try:
-        key = serialization.load_pem_private_key(path.read_bytes(), password=None)
+        return _loaded(path, path.stat().st_mtime_ns)
     except OSError as error:
         raise SettingsError(f"mail.dkim_key_file: cannot read {path}: {error.strerror}") from error
+
+
+@lru_cache(maxsize=1)
+def _loaded(path: Path, changed: int) -> rsa.RSAPrivateKey:  # noqa: ARG001 (makes another entry)
+    try:
+        key = serialization.load_pem_private_key(path.read_bytes(), password=None)
     except (ValueError, TypeError) as error:
         raise SettingsError(
             f"mail.dkim_key_file: expected a PEM private key without password in {path}"
