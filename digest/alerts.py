@@ -10,6 +10,7 @@ from sqlalchemy import delete, func, update
 from sqlmodel import Session, col, select
 
 from digest.app import App
+from digest.authorities import authorities
 from digest.db import insert_new
 from digest.errors import MailError
 from digest.feeds import calendar
@@ -117,7 +118,9 @@ def _call(method: str, name: str, url: SecretStr, said: dict[str, str] | None) -
     import httpx2  # noqa: PLC0415  (slow, and rarely needed)
 
     try:
-        answer = httpx2.request(method, url.get_secret_value(), json=said, timeout=10)
+        answer = httpx2.request(
+            method, url.get_secret_value(), json=said, timeout=10, verify=authorities()
+        )
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
         raise MailError(f"{name}: {type(error).__name__}") from error
     if not answer.is_success:

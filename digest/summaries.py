@@ -13,6 +13,7 @@ from sqlalchemy import func, update
 from sqlmodel import Session, col, select
 
 from digest import hold, settings
+from digest.authorities import authorities
 from digest.candidates import latest_day
 from digest.db import upsert
 from digest.editions import papers_by_id
@@ -185,7 +186,12 @@ def _fetched(to: settings.Summaries, request: dict[str, Any]) -> bytes:
     until, body = time.monotonic() + to.timeout, b""
     try:
         with httpx2.stream(
-            "POST", f"{to.url}/chat/completions", json=request, headers=headers, timeout=to.timeout
+            "POST",
+            f"{to.url}/chat/completions",
+            json=request,
+            headers=headers,
+            timeout=to.timeout,
+            verify=authorities(),
         ) as answer:
             if not answer.is_success:
                 raise _NoAnswerError(f"summaries.url answers {answer.status_code}")

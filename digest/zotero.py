@@ -8,6 +8,7 @@ from typing import Any
 import httpx2
 
 from digest import __version__
+from digest.authorities import authorities
 from digest.errors import DigestError, InputError
 
 API = "https://api.zotero.org"
@@ -40,7 +41,9 @@ def fetch_items(
     headers |= {"Zotero-API-Key": key} if key else {}
     items: list[Any] = []
     # a redirect could take the key elsewhere
-    with httpx2.Client(headers=headers, timeout=60, follow_redirects=False) as client:
+    with httpx2.Client(
+        headers=headers, timeout=60, follow_redirects=False, verify=authorities()
+    ) as client:
         while len(items) < MOST_ITEMS:
             address = f"{api}/{library}/items/top"
             page, total = _page(client, address, len(items), sleep)

@@ -15,7 +15,7 @@ GROUPS = [
     ("pure", "digest.latex digest.schedule digest.tokens digest.changes digest.ranking.*"),
     ("pure", "digest.categories digest.citations digest.atom digest.mailing_lists digest.charts"),
     ("pure", "digest.reading_lists"),
-    ("io", "digest.sanity digest.zotero"),
+    ("io", "digest.sanity digest.zotero digest.authorities"),
     ("work", "digest.searching digest.similar digest.liked"),
     ("work", "digest.bounds digest.figures digest.mail.storms"),
     ("io", "digest.logs"),

@@ -3,7 +3,6 @@
 import gzip
 import lzma
 import re
-import ssl
 import threading
 import time
 import zlib
@@ -12,7 +11,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from functools import cache
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,6 +20,7 @@ import httpcore2
 import httpx2
 
 from digest import __version__
+from digest.authorities import authorities
 from digest.errors import FeedError
 from digest.feeds.wire import Overdue, Wire, is_own
 from digest.papers import clean, shortened
@@ -107,12 +106,6 @@ class Limiter:
 LIMITER = Limiter()  # one for the process, whoever fetches
 
 
-@cache
-def _certificates() -> ssl.SSLContext:
-    """The authorities that we trust: reading them takes longer than many a fetch."""
-    return httpx2.create_ssl_context()
-
-
 @dataclass(frozen=True, slots=True)
 class Fetcher:
     """How to fetch: who we say we are, and the bounds. `timeout` is for the whole, in seconds;
@@ -137,7 +130,7 @@ class Fetcher:
         if last_modified:
             headers["If-Modified-Since"] = last_modified
         limits = httpx2.Timeout(self.timeout, connect=min(CONNECT_SECONDS, self.timeout))
-        wire = Wire(_certificates(), self.limiter.clock)
+        wire = Wire(authorities(), self.limiter.clock)
         try:
             with httpx2.Client(
                 headers=headers, timeout=limits, follow_redirects=False, transport=wire
