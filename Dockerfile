@@ -1,4 +1,4 @@
-FROM python:3.12-slim AS build
+FROM python:3.12-slim-trixie AS build
 WORKDIR /src
 RUN python -m venv /opt/digest
 ENV PATH=/opt/digest/bin:$PATH
@@ -9,10 +9,18 @@ COPY templates templates
 COPY digest digest
 RUN pip install --no-cache-dir --no-deps .
 
-FROM python:3.12-slim
-COPY --from=build /opt/digest /opt/digest
-RUN useradd --system --uid 10001 --user-group --no-create-home digest \
+FROM python:3.12-slim-trixie
+# pg_dump, pg_restore and psql, which backups of a PostgreSQL need; Debian's fixes come with a new base.
+# hadolint ignore=DL3008
+RUN apt-get update && apt-get install -y --no-install-recommends postgresql-client \
+    && rm -rf /var/lib/apt/lists/*
+# The base has its library as source alone, and our user could not keep what is compiled of it: every
+# command and every health check would compile it anew, which is most of what they take.
+RUN python -m compileall -q /usr/local/lib/python3.12 \
+    && groupadd --gid 10001 digest \
+    && useradd --uid 10001 --gid digest --no-create-home --shell /usr/sbin/nologin digest \
     && install -d -o digest -g digest -m 0750 /data
+COPY --from=build /opt/digest /opt/digest
 # Inside a container the port is the container's own; who reaches it is decided by `docker run -p`.
 ENV PATH=/opt/digest/bin:$PATH \
     PYTHONUNBUFFERED=1 \
