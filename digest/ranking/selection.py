@@ -138,8 +138,9 @@ def select(
     fit = order
     if rules.min_score is not None:
         fit = order[(scores[order] >= rules.min_score) | np.isin(order, list(followed))]
-    best = {*fit[: _POOL * rules.count].tolist(), *list(followed)[: rules.count]}
-    pool = sorted(best, key=lambda row: (-scores[row], row))
+    pool = fit[: _POOL * rules.count].tolist()
+    if further := [row for row in list(followed)[: rules.count] if row not in pool]:
+        pool = sorted([*pool, *further], key=lambda row: (-scores[row], row))
     if not pool:
         return []
     like = day.likeness(pool)
@@ -201,9 +202,11 @@ def _order(scores: np.ndarray, closed: np.ndarray) -> np.ndarray:
 
 def _folded(size: int, like: np.ndarray, fold: float) -> tuple[list[int], dict[int, list[int]]]:
     """The papers that stand for themselves, best first, and behind each its near-copies."""
-    same = np.tril(like >= fold, -1) if fold else np.zeros((size, size), bool)
+    same = like >= fold if fold else np.zeros((size, size), bool)
+    same.flat[:: size + 1] = False
     if not same.any():
         return list(range(size)), {at: [] for at in range(size)}
+    same = np.tril(same)
     similar: dict[int, list[int]] = {}
     for at, earlier in enumerate(same.tolist()):
         head = next((h for h in similar if earlier[h]), None)
@@ -235,10 +238,11 @@ def _varied(
     variety: float,
 ) -> list[int]:
     """`wanted` of the heads: those taken already, then one by one the best that is not too like
-    the others (maximal marginal relevance, Carbonell and Goldstein 1998)."""
+    the others (maximal marginal relevance, Carbonell and Goldstein 1998). The scores come best
+    first."""
     chosen = list(dict.fromkeys(taken))[:wanted]
-    low, high = float(scores.min()), float(scores.max())
-    worth = (scores - scores.min()) / max(1e-9, high - low)
+    low, high = scores[-1], float(scores[0])
+    worth = (scores - low) / max(1e-9, high - float(low))
     free = np.full(len(scores), -np.inf, worth.dtype)
     free[heads] = worth[heads]
     free[chosen] = -np.inf
@@ -259,7 +263,7 @@ def _strange(
     left = [at for at in heads if at not in taken]
     if count <= 0 or not left:
         return []
-    near = like[np.ix_(left, list(taken))].max(axis=1) if taken else np.zeros(len(left))
+    near = like[left][:, list(taken)].max(axis=1) if taken else np.zeros(len(left))
     strangest = [left[at] for at in np.argsort(near, kind="stable")[: max(_STRANGEST, count)]]
     return sorted(random.Random(seed).sample(strangest, min(count, len(strangest))))  # noqa: S311
 
