@@ -18,7 +18,7 @@ from sqlmodel import Session, col, select
 
 from digest import dumps, subscribers
 from digest.app import App, open_app
-from digest.db import RESTORING, Db, insert_new, knows_revision
+from digest.db import RESTORING, Db, insert_new, knows_revision, private
 from digest.errors import DatabaseError, InputError
 from digest.models import Digest, Hold, OutboxMessage, Subscriber, Suppression, metadata
 from digest.settings import Settings
@@ -153,6 +153,7 @@ def _open(file: Path) -> sqlite3.Connection:
 
 def _copy(source: Path, target: Path) -> None:
     """All pages in one step, so that writers cannot make it begin anew for ever."""
+    private(target)
     with closing(_open(source)) as old, closing(sqlite3.connect(target, timeout=30)) as new:
         old.backup(new)
 
@@ -161,7 +162,6 @@ def _keep(live: Path, app: App, *, readable: bool) -> Path:
     """Keeps the replaced database beside its place: as a copy, or moved away where it is broken."""
     kept = live.with_name(f"{live.name}.replaced-{app.now():%Y%m%dT%H%M%S}")
     if readable:
-        kept.touch(mode=0o600)
         _copy(live, kept)
         return kept
     for ending in ("-wal", "-shm", ""):

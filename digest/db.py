@@ -5,7 +5,7 @@ import importlib.resources
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from threading import Lock
@@ -215,6 +215,11 @@ def _engine(url: str) -> Engine:
         url, hide_parameters=True, connect_args={"timeout": WAIT, "check_same_thread": False}
     )
 
+    @event.listens_for(engine, "do_connect")
+    def _private(*_given: Any) -> None:
+        if (file := sqlite_file(url)) is not None:
+            private(file)
+
     @event.listens_for(engine, "connect")
     def _pragmas(raw: Any, _record: Any) -> None:
         raw.isolation_level = None  # SQLAlchemy's begin event below says BEGIN, not the driver
@@ -227,6 +232,13 @@ def _engine(url: str) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
 
     return engine
+
+
+def private(file: Path) -> None:
+    """Where there is no such file, makes it one that its owner alone may read; SQLite gives the
+    same rights to those beside it. What cannot be made, SQLite complains of."""
+    with suppress(OSError):
+        file.touch(mode=0o600, exist_ok=False)
 
 
 def _patience(raw: Any, _record: Any) -> None:

@@ -53,6 +53,16 @@ def test_migrations_from_nothing_make_what_the_models_say(db: Db) -> None:
         assert compare_metadata(context, metadata) == []
 
 
+def test_the_files_are_their_owners_alone(file: Path) -> None:
+    new = Db(f"sqlite:///{file}")
+    with new.write() as session:
+        session.connection().exec_driver_sql("CREATE TABLE kept (it)")
+        made = sorted(file.parent.iterdir())
+        assert [path.name for path in made] == ["digest.db", "digest.db-shm", "digest.db-wal"]
+        assert not any(path.stat().st_mode & 0o077 for path in made)
+    new.close()
+
+
 def test_an_upgrade_can_be_repeated_and_keeps_the_data(db: Db) -> None:
     assert not schema_is_current(db)
     upgrade(db)
