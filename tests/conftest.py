@@ -1,6 +1,7 @@
 """What all tests share: an application on a fresh database, a clock moved by hand, a real mailbox,
 and three people: one confirmed, one paused, one a stranger."""
 
+import gc
 import os
 import shutil
 import socket
@@ -14,6 +15,7 @@ from email.message import EmailMessage
 from pathlib import Path
 
 import httpx2
+import hypothesis
 import postgres
 import pytest
 import structlog
@@ -35,6 +37,9 @@ os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (CHECKOUT, os.environ.ge
 # They keep what they compile: a command of ours would else spend most of its time on that.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+
+hypothesis.settings.register_profile("quick", max_examples=20)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -73,6 +78,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         names = set(getattr(item, "fixturenames", ()))
         if item.path.stem.removeprefix("test_") in SLOW or SLOW_FIXTURES & names:
             item.add_marker("slow")
+
+
+def pytest_collection_finish() -> None:
+    """What is there for the whole run is not looked through again at each collection of garbage."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_unconfigure() -> None:
+    gc.freeze()  # nor is what is left, at the end
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

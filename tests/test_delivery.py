@@ -95,6 +95,7 @@ def crowd(app, clock, count=7):
 
 
 @pytest.mark.parametrize("named", [False, True])
+@pytest.mark.slow
 def test_many_readers_come_in_blocks_and_each_once(app, clock, monkeypatch, named):
     from digest import delivery
 
@@ -109,6 +110,7 @@ def test_many_readers_come_in_blocks_and_each_once(app, clock, monkeypatch, name
         assert set(made[:2]) <= set(ids[-3:])
 
 
+@pytest.mark.slow
 def test_nobody_waits_for_the_digests_of_the_readers_after_him(app, clock, mailbox, monkeypatch):
     from digest import delivery
 
@@ -226,6 +228,7 @@ def around_the_world(app, clock):
 
 
 @pytest.mark.parametrize("block", [1, 1000])
+@pytest.mark.slow
 def test_mail_goes_out_in_the_order_of_the_readers_hours(app, clock, mailbox, monkeypatch, block):
     """After a night without a service, all are due at once: whose morning came first is first."""
     monkeypatch.setattr("digest.delivery.BLOCK", block)

@@ -4,6 +4,8 @@ import ast
 import re
 from pathlib import Path
 
+import pytest
+
 HERE = Path(__file__).parent
 MODEL = HERE.parent / "docs" / "security.md"
 
@@ -17,6 +19,7 @@ def all_tests() -> set[str]:
     }
 
 
+@pytest.mark.slow
 def test_each_test_that_the_threat_model_names_is_there() -> None:
     named = set(re.findall(r"`(test_\w+)`", MODEL.read_text("utf-8")))
     assert len(named) > 40

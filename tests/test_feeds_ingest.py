@@ -274,6 +274,7 @@ def test_a_feeds_days_of_rest_are_kept(app: App, source: Source, clock: Clock) -
     assert monday <= only_feed(app).next_fetch_at <= monday + timedelta(minutes=5)
 
 
+@pytest.mark.slow
 def test_papers_as_json_lines_go_in_by_name(app: App, tmp_path: Path) -> None:
     lines = [
         json.dumps({"id": f"2611.{n:05}", "day": "2026-11-17", "title": f"Paper {n}"})

@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
+import pytest
 from conftest import Clock
 from sqlmodel import select
 
@@ -139,6 +140,7 @@ def test_an_entry_without_date_is_not_news_every_day(app: App) -> None:
     assert [row.day for row in rows(app, Announcement)] == [DAY]
 
 
+@pytest.mark.slow
 def test_a_whole_day_in_one_go(app: App) -> None:
     many = [replace(PAPER, key=f"arxiv:2611.{n:05d}", upvotes=n) for n in range(1, 1802)]
     assert put(app, *many) == Tally(seen=1801, new=1801)

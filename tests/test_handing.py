@@ -82,6 +82,7 @@ def test_it_does_not_wait_for_the_mail_nor_the_mail_for_it(app, ada, hook, url, 
     assert deliver(app).sent == 1
 
 
+@pytest.mark.slow
 def test_a_door_that_is_shut_is_tried_again_with_growing_waits_and_then_given_up(
     app, url, hook, clock
 ):

@@ -79,6 +79,7 @@ def test_only_the_token_opens_it(web, path):
     assert web.post(path, headers=bearing()).status_code == 405
 
 
+@pytest.mark.slow
 def test_guessing_the_token_ends_soon(web, clock):
     codes = [web.get("/status", headers=bearing(f"guess {n}")).status_code for n in range(33)]
     assert codes == [401] * 30 + [429] * 3

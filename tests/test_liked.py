@@ -26,6 +26,7 @@ def ups(app, person) -> set[str]:
         return {held.paper.key for held in feedback.votes(session, person.id) if held.vote == "up"}
 
 
+@pytest.mark.slow
 def test_a_library_of_more_than_a_hundred(app, ada, clock, tmp_path: Path) -> None:
     announce(app, clock().date())
     file = tmp_path / "all.ris"

@@ -39,6 +39,7 @@ def written(monkeypatch, *, form="plain", to=None):
     monkeypatch.undo()
 
 
+@pytest.mark.slow
 def test_a_whole_day_leaves_nobody_in_the_log(app: App, door, ada, mailbox, clock, monkeypatch):
     """Signing up, voting, failing, leaving; as the lines are before anything is taken out."""
     door.pages, web = create(app), door.client

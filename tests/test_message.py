@@ -139,6 +139,7 @@ attacks = st.sampled_from(
 
 @settings(max_examples=150, deadline=None)
 @given(hostile | attacks, hostile | attacks, hostile | attacks, st.booleans())
+@pytest.mark.slow
 def test_nothing_from_outside_becomes_a_header(title, name, service, signed):
     calm = parsed(message(reply_to="help@digest.test"))
     raw = message(

@@ -143,6 +143,7 @@ def test_a_mail_that_is_passed_on_gives_none_of_it(app, web, ada, mailbox, clock
     assert everything(app) == before
 
 
+@pytest.mark.slow
 def test_the_link_is_mailed_three_times_an_hour(app, web, ada, links, clock):
     link = links.preferences(bearer(app, ada))
     answers = [web.post(link, data={"action": "data"}) for _ in range(5)]

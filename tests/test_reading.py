@@ -97,6 +97,7 @@ def test_the_feed_lets_nobody_act_and_names_nobody(app, web, ada, sent, links):
     assert ada.name not in text
 
 
+@pytest.mark.slow
 def test_it_goes_fifty_papers_back(app, web, ada, links, clock):
     with app.db.write() as session:
         person = subscribers.get(session, ada.id)

@@ -201,6 +201,7 @@ pieces = st.sampled_from(
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(pieces | st.text(max_size=20), max_size=14))
+@pytest.mark.slow
 def test_whatever_comes_is_read_or_passed_over(parts):
     report = parse("".join(parts).encode("utf-8", "surrogatepass"))
     assert report is None or report.kind in ("hard", "soft", "policy", "complaint")

@@ -47,6 +47,7 @@ def test_a_suppressed_address_gets_no_letter(app, reason):
     assert letters(app) == []
 
 
+@pytest.mark.slow
 def test_nobody_is_bombed_with_letters(app, clock):
     for _ in range(50):
         signup.subscribe(app, STRANGER, Changes())

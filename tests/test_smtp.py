@@ -206,6 +206,7 @@ def test_a_refused_recipient_leaves_the_connection_good_for_the_next(serve):
         ("hang", "unanswered"),
     ],
 )
+@pytest.mark.slow
 def test_what_the_end_of_a_message_may_bring(serve, answer, kind):
     smtp = configured(serve(Answering(data=answer)), timeout=0.1)
     marks = []

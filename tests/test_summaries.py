@@ -147,6 +147,7 @@ BAD = {
 
 @pytest.mark.parametrize("name", BAD)
 @pytest.mark.sqlite
+@pytest.mark.slow
 def test_a_bad_answer_leaves_the_mail_as_it_was(app, ada, papers, endpoint, clock, mailbox, name):
     endpoint.answer = BAD[name]
     with structlog.testing.capture_logs() as logged:
