@@ -18,7 +18,6 @@ from sqlalchemy import (
     LargeBinary,
     MetaData,
     UniqueConstraint,
-    text,
 )
 from sqlalchemy.types import TypeDecorator
 from sqlmodel import Field, SQLModel
@@ -30,6 +29,8 @@ NAMING = {
     "pk": "pk_%(table_name)s",
 }
 SQLModel.metadata.naming_convention = NAMING
+# What pydantic would make to check a row is made when one is checked, which none is: 60 ms.
+SQLModel.model_config["defer_build"] = True
 metadata: MetaData = SQLModel.metadata
 
 
@@ -71,6 +72,12 @@ def _moment(*, nullable: bool = False, index: bool = False) -> Any:
 
 def _json(default: Any) -> Any:
     return Field(default_factory=default, sa_type=JSON, nullable=False)
+
+
+def _partial(name: str, column: str, where: str) -> Index:
+    """An index of the rows alone for which `where` holds. Its migration tells the database so: told
+    here to SQLAlchemy, that loads the dialect of every database, and 2 MB with it."""
+    return Index(name, column, info={"where": where})
 
 
 # What comes in
@@ -415,12 +422,7 @@ class Pick(SQLModel, table=True):
     team: str | None = None
     __table_args__ = (
         UniqueConstraint("subscriber_id", "paper_id"),
-        Index(
-            "ix_pick_shown_as",
-            "shown_as",
-            sqlite_where=text("shown_as IS NOT NULL"),
-            postgresql_where=text("shown_as IS NOT NULL"),
-        ),
+        _partial("ix_pick_shown_as", "shown_as", "shown_as IS NOT NULL"),
         {"sqlite_with_rowid": False},
     )
 
@@ -493,18 +495,8 @@ class OutboxMessage(SQLModel, table=True):
     __table_args__ = (
         Index("ix_outbox_subscriber_id", "subscriber_id"),
         Index("ix_outbox_status_due_at", "status", "priority", "due_at"),
-        Index(
-            "ix_outbox_recipient",
-            "recipient",
-            sqlite_where=text("recipient IS NOT NULL"),
-            postgresql_where=text("recipient IS NOT NULL"),
-        ),
-        Index(
-            "ix_outbox_letters",
-            "created_at",
-            sqlite_where=text("digest_id IS NULL"),
-            postgresql_where=text("digest_id IS NULL"),
-        ),
+        _partial("ix_outbox_recipient", "recipient", "recipient IS NOT NULL"),
+        _partial("ix_outbox_letters", "created_at", "digest_id IS NULL"),
         {"sqlite_autoincrement": True},
     )
 
