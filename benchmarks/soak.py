@@ -233,11 +233,12 @@ def main() -> int:
     parser.add_argument("--days", type=int, default=365)
     parser.add_argument("--every", type=int, default=3, help="a blow every so many days; 0: none")
     parser.add_argument("--papers", type=int, default=9999, help="of a day, at the most")
+    parser.add_argument("--turn", type=int, default=9999, help="days until the data begin anew")
     parser.add_argument("--csv", type=Path, default=Path("soak.csv"))
     parser.add_argument("--chart", type=Path, default=Path("soak.svg"))
     given = parser.parse_args()
     begun = time.monotonic()
-    readers = read(given.listings, given.profiles, given.subscribers, given.papers)
+    readers = read(given.listings, given.profiles, given.subscribers, given.papers, given.turn)
     with (
         tempfile.TemporaryDirectory() as place,
         socket.create_server(("127.0.0.1", 0)) as port,

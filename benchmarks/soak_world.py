@@ -11,7 +11,7 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -208,16 +208,16 @@ class Readers:
         return self.days[nth], turn
 
 
-def read(listings: Path, profiles: Path, readers: int, most: int) -> Readers:
+def read(listings: Path, profiles: Path, readers: int, most: int, turn: int) -> Readers:
     """A reader's taste is the likeness (TF-IDF) to the papers that a profile's owner liked. Of each
-    day, the first `most` papers are listed."""
+    day, the first `most` papers are listed; after `turn` days the data begin anew."""
     opened = lzma.open if listings.suffix == ".xz" else open
     by_day: dict[str, list[dict[str, Any]]] = defaultdict(list)
     with opened(listings, "rt", encoding="utf-8") as lines:
         for line in lines:
             paper = json.loads(line)
             by_day[paper["day"]].append(paper)
-    days = [by_day[day][:most] for day in sorted(by_day)]
+    days = [by_day[day][:most] for day in sorted(by_day)][:turn]
     papers = [paper for day in days for paper in day]
     row_of = {paper["id"]: row for row, paper in enumerate(papers)}
     texts = (f"{paper['title']} {paper['abstract']}" for paper in papers)
@@ -253,16 +253,18 @@ def vote(app: App, readers: Readers, at: int) -> tuple[dict[bool, list[bool]], i
     bars = np.quantile(readers.likes[[readers.row_of[p["id"]] for p in papers]], BEST, axis=0)
     chance, votes = random.Random(at), 0
     good: dict[bool, list[bool]] = {True: [], False: []}
-    picked = select(Pick.subscriber_id, Pick.paper_id, Paper.key).join(Digest)
-    picked = picked.join(Paper, col(Paper.id) == Pick.paper_id)
+    picked = select(Pick.subscriber_id, Pick.paper_id).join(Digest)
     day = FIRST + timedelta(days=at)
+    # Found by when it was made, so that the other days' are not looked through.
+    made = col(Digest.created_at) >= datetime.combine(day, time(), UTC)
     picks: dict[int, list[tuple[int, bool]]] = defaultdict(list)
     with app.db.write() as session, session.no_autoflush:
         # In memory, so that a vote asks for neither again.
         people = {person.id: person for person in session.exec(select(Subscriber))}
-        known = session.exec(select(Paper).where(Paper.announced_day == day)).all()
-        for reader, paper, key in session.exec(picked.where(Digest.day == day)):
-            if key in name_of:
+        papers_of_day = session.exec(select(Paper).where(Paper.announced_day == day)).all()
+        key_of = {paper.id: paper.key for paper in papers_of_day}
+        for reader, paper in session.exec(picked.where(Digest.day == day, made)):
+            if (key := key_of.get(paper)) in name_of:
                 like = readers.likes[readers.row_of[name_of[key]], reader - 1]
                 picks[reader].append((paper, bool(like >= bars[reader - 1])))
         for reader, own in picks.items():
@@ -274,5 +276,5 @@ def vote(app: App, readers: Readers, at: int) -> tuple[dict[bool, list[bool]], i
                 word, person = "up" if liked else "down", people[reader]
                 feedback.note(session, person, paper, word, source="mail", now=app.now())
                 votes += 1
-    del known
+    del papers_of_day
     return good, votes

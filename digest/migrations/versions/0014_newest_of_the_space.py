@@ -10,6 +10,10 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.add_column(
-        "feature_space", sa.Column("newest", sa.Integer(), nullable=False, server_default="0")
-    )
+    newest = sa.Column("newest", sa.Integer(), nullable=False, server_default="0")
+    if op.get_bind().dialect.name != "sqlite":
+        op.add_column("feature_space", newest)
+        return
+    # Before the blobs: what stands behind them is only found by walking through them.
+    with op.batch_alter_table("feature_space", recreate="always") as table:
+        table.add_column(newest, insert_after="documents")
