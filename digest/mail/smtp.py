@@ -1,9 +1,11 @@
 """One connection to the configured mail server: opened when needed, used for many messages."""
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal, NoReturn
 
 import aiosmtplib
@@ -68,6 +70,7 @@ class Connection:
             start_tls=smtp.security == "starttls",
             tls_context=self._tls,
             timeout=smtp.timeout,
+            local_hostname=_own_name(),
         )
         try:
             greeting = await client.connect()
@@ -238,6 +241,12 @@ class Connection:
         ):
             self._late = True
             transport.abort()
+
+
+@cache
+def _own_name() -> str:
+    """What we greet a server with. To find it out, the system may ask the network."""
+    return socket.getfqdn()
 
 
 async def _greet(client: aiosmtplib.SMTP) -> None:
