@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from digest.ranking.features import FeatureSpace, PaperRows
     from digest.ranking.ranker import Ranker, Solver
 
-NEWS = 0.05  # of the papers that a space knows: when more came, it is fitted anew at once
+NEWS, FLOOD = 0.01, 0.05  # of the papers that a space knows: so many are learned in a day, at once
+LASTS = timedelta(days=7)
 KEPT_ROWS = 20_000
 _JUST_FITTED: dict[tuple[Db, str], "FeatureSpace"] = {}  # on its way into `load_space`'s memory
 READABLE = col(StoredSpace.corpus).is_not(None)  # earlier releases stored another form
@@ -79,9 +80,10 @@ def _newest(app: "App") -> str | None:
 
 
 def refit_if_due(app: "App") -> bool:
-    """Fits a new feature space where papers were listed since: once a day, and at once where
-    there are a twentieth more papers than it knows, as when an archive is read in. While another
-    process is at it, the former space serves."""
+    """Fits a new feature space where papers were listed since: once a day where they are a
+    hundredth of those that it knows, else once a week, so that the fits cost as much as papers
+    come, however many there are; and at once where they are a twentieth, as when an archive is
+    read in. While another process is at it, the former space serves."""
     with app.db.turn("features") as ours:
         return ours and _refit_if_due(app)
 
@@ -102,7 +104,8 @@ def _refit_if_due(app: "App") -> bool:
 
 def _is_stale(documents: int, came: int, fitted_on: date, today: date) -> bool:
     # The day's own papers matter: what they share with one liked paper alone is no term before.
-    return came > documents * NEWS or today > fitted_on
+    of_a_day = today > fitted_on and came >= documents * NEWS
+    return of_a_day or came > documents * FLOOD or today >= fitted_on + LASTS
 
 
 def refit(app: "App") -> "FeatureSpace":

@@ -31,7 +31,7 @@ def ready(app, reader):
     return training.ready(app, training.feature_space(app), [reader])
 
 
-def test_the_space_is_fitted_once_a_day_and_only_where_papers_came(app, clock):
+def test_the_space_is_fitted_once_a_day_where_enough_papers_came(app, clock):
     announce(app, clock().date(), [f"Paper {at}" for at in range(100)])
     assert training.refit_if_due(app)
     clock.forward(days=1)
@@ -43,7 +43,21 @@ def test_the_space_is_fitted_once_a_day_and_only_where_papers_came(app, clock):
     announce(app, clock().date().replace(day=1), ["Late, on the same day"])
     assert not training.refit_if_due(app)
     clock.forward(days=1)
+    assert not training.refit_if_due(app)  # for there is less than a hundredth that is new
+    announce(app, clock().date(), ["Another"])
     assert training.refit_if_due(app)
+
+
+def test_few_papers_are_learned_after_a_week(app, clock):
+    announce(app, clock().date(), [f"Paper {at}" for at in range(101)])
+    assert training.refit_if_due(app)
+    clock.forward(days=6)
+    announce(app, clock().date(), ["A new word: isotachophoresis"])
+    assert not training.refit_if_due(app)
+    clock.forward(days=1)
+    assert training.refit_if_due(app)
+    clock.forward(days=8)
+    assert not training.refit_if_due(app)
 
 
 def test_an_archive_read_in_is_learned_at_once(app, clock):
