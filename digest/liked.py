@@ -53,7 +53,7 @@ def add_library(
     for start in range(0, len(named.papers), BLOCK):
         part = Citations(named.papers[start : start + BLOCK])
         one = _foreseen(app, person, part) if dry_run else subscribers.like(app, person, part)
-        done = Planted(done.papers + one.papers, done.unread + one.unread, done.known + one.known)
+        done = done + one
         if progress is not None:
             progress(min(start + BLOCK, len(named.papers)), len(named.papers))
     return done

@@ -17,47 +17,66 @@ ASKED_IN_VAIN = -1  # the version of a paper that its source does not know
 @dataclass(frozen=True, slots=True)
 class Planted:
     """What became of a text of papers: how many are votes up now, how many of them were before,
-    and what was not understood."""
+    what was not understood, and how many stay voted down."""
 
     papers: int
     unread: tuple[str, ...]
     known: int = 0
+    down: int = 0
+
+    def __add__(self, other: "Planted") -> "Planted":
+        return Planted(
+            self.papers + other.papers,
+            self.unread + other.unread,
+            self.known + other.known,
+            self.down + other.down,
+        )
 
 
 def plant(session: Session, subscriber_id: int, named: Citations, now: datetime) -> Planted:
-    """Records the papers as the reader's votes up, within the caller's transaction.
+    """Records the papers as the reader's votes up, within the caller's transaction. One that the
+    reader voted down stays so: who has a paper in a library may not have liked it.
 
     A paper that is not here becomes a row of version 0, announced on no day: see `wanting`. An
     address alone, of no paper known, is not understood.
     """
     unread = list(named.unread)
-    planted = known = 0
+    planted = known = down = 0
     for cited in named.papers:
         paper = _found(session, cited) or _made(session, cited, now)
         if paper is None:
             unread.append(cited.label)
+            continue
+        if _said(session, subscriber_id, paper) == "down":
+            down += 1
             continue
         changed = feedback.record(
             session, subscriber_id, paper.id or 0, "up", source="seed", now=now
         )
         planted += 1
         known += not changed
-    return Planted(planted, tuple(unread), known)
+    return Planted(planted, tuple(unread), known, down)
 
 
 def foresee(session: Session, subscriber_id: int, named: Citations) -> Planted:
     """What `plant` would tell, with nothing changed."""
     unread = list(named.unread)
-    planted = known = 0
+    planted = known = down = 0
     for cited in named.papers:
         paper = _found(session, cited)
         if paper is None and not _can_be_made(cited):
             unread.append(cited.label)
             continue
-        held = session.get(Feedback, (subscriber_id, paper.id)) if paper else None
-        planted += 1
-        known += held is not None and held.vote == feedback.VOTES["up"]
-    return Planted(planted, tuple(unread), known)
+        said = _said(session, subscriber_id, paper) if paper else "none"
+        planted += said != "down"
+        known += said == "up"
+        down += said == "down"
+    return Planted(planted, tuple(unread), known, down)
+
+
+def _said(session: Session, subscriber_id: int, paper: Paper) -> str:
+    held = session.get(Feedback, (subscriber_id, paper.id))
+    return feedback.WORDS[held.vote] if held is not None else "none"
 
 
 def wanting(session: Session, kind: str, limit: int = 100) -> list[Paper]:

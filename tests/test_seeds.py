@@ -48,6 +48,20 @@ def test_a_paper_that_is_here_is_voted_up(app, ada, clock):
     assert (held.vote, held.source) == (1, "seed")
 
 
+def test_a_thumb_down_stays_and_is_counted(app, ada, clock):
+    first, second, *_ = announce(app, clock().date())
+    with app.db.write() as session:
+        feedback.record(session, ada.id, first, "down", source="mail", now=clock())
+        feedback.record(session, ada.id, second, "none", source="web", now=clock())
+    named = parse_citations("2611.18001 2611.18002 2405.00001")
+    with app.db.read() as session:
+        assert seeds.foresee(session, ada.id, named) == seeds.Planted(2, (), down=1)
+    assert subscribers.like(app, ada.id, named) == seeds.Planted(2, (), down=1)
+    assert subscribers.like(app, ada.id, named) == seeds.Planted(2, (), known=2, down=1)
+    with app.db.read() as session:
+        assert session.get(Feedback, (ada.id, first)).vote == -1
+
+
 def test_a_paper_that_is_not_here_trains_and_is_never_announced(app, ada, clock):
     announce(app, clock().date())
     assert "alax" not in rank(app, ada.email)[0].title

@@ -46,11 +46,12 @@ def library(
             done = liked.add_library(app, email, named, dry_run=dry_run, progress=advance)
     new = done.papers - done.known
     if as_json:
-        told = {"liked": new, "known": done.known, "unread": done.unread, "dry_run": dry_run}
-        print_json(told)
+        told = {"liked": new, "known": done.known, "down": done.down, "unread": done.unread}
+        print_json(told | {"dry_run": dry_run})
         return
     become = "would become likes" if dry_run else "are likes now"
-    say(f"{new} papers {become}, {done.known} were before.")
+    stays = f" {done.down} voted down before stay so." if done.down else ""
+    say(f"{new} papers {become}, {done.known} were before.{stays}")
     for piece in done.unread[:SHOWN]:
         typer.echo(f"Not understood as a paper: {plain(piece)}", err=True)
     if len(done.unread) > SHOWN:

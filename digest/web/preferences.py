@@ -145,6 +145,9 @@ def _planted(done: Planted) -> str:
     parts = []
     if done.papers:
         parts.append(f"{done.papers} paper{'s' * (done.papers > 1)} liked: see your votes below.")
+    if done.down:
+        stay = "paper you voted down stays" if done.down == 1 else "papers you voted down stay"
+        parts.append(f"{done.down} {stay} so: your votes below change that.")
     if done.unread:
         parts.append(f"Not understood: {'; '.join(done.unread)}.")
     return " ".join(parts) or "No paper was named."
