@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from sqlmodel import col, select
 
 from digest import picking, schedule, training
+from digest.candidates import latest_day
 from digest.changes import Changes
 from digest.db import Db
 from digest.errors import InputError, NotFound
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from digest.app import App
 
 SHOWN = 5
+NONE = "No papers have come in of late. With the next listing, this shows what it would bring you."
+UNREAD = "The first papers have come in and are being read. Please look again in a few minutes."
 
 
 @lru_cache(maxsize=4)
@@ -29,12 +32,15 @@ def categories_in_use(db: Db, day: date) -> frozenset[str]:
         return frozenset(code for codes in rows for code in codes)
 
 
-def sample(app: "App", wishes: Changes) -> Trial | None:
-    """The best papers of the last week for a newcomer with these wishes; None where there are none
-    yet. Raises InputError where nothing in the wishes says anything of a paper."""
+def sample(app: "App", wishes: Changes) -> Trial:
+    """The best papers of the last week for a newcomer with these wishes. Raises NotFound where
+    there are none to show yet, InputError where nothing in the wishes says anything of a paper."""
+    with app.db.read() as session:
+        if latest_day(session, app.now()) is None:
+            raise NotFound(NONE)
     space = training.stored_space(app)
     if space is None:
-        return None
+        raise NotFound(UNREAD)
     newcomer = Subscriber(
         id=0,
         email="",
@@ -47,8 +53,5 @@ def sample(app: "App", wishes: Changes) -> Trial | None:
             "None of these words is in any paper of late: the usual terms of the field, in English,"
             " will do best."
         )
-    try:
-        found = picking.trial(app, newcomer)
-    except NotFound:
-        return None
+    found = picking.trial(app, newcomer)
     return replace(found, picks=found.picks[:SHOWN])  # the last one steps outside the topics

@@ -45,6 +45,14 @@ def picker(answer):
     return [code for code, _ in boxes], [code for code, ticked in boxes if ticked]
 
 
+def test_before_the_first_papers_are_read_the_preview_says_so(app, web, clock):
+    announce(app, clock().date())
+    wishes = {"topics": "galaxy surveys", "fragment": "1"}
+    assert "are being read" in read(web.post("/preview", data=wishes))
+    training.refit_if_due(app)
+    assert "These would have come" in read(web.post("/preview", data=wishes))
+
+
 # The form
 
 
@@ -222,7 +230,7 @@ def test_where_there_is_no_preview_it_says_why(web, papers, topics, said):
 def test_before_the_first_paper_the_preview_says_so(app, web):
     answer = web.post("/preview", data={"topics": "galaxy surveys"})
     assert answer.status_code == 200
-    assert "No papers have come in yet" in read(answer)
+    assert "No papers have come in of late" in read(answer)
     assert picker(answer)[0], "all categories are offered while none is known to come"
 
 

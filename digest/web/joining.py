@@ -30,7 +30,7 @@ Given = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Sampled:
-    """What the wishes would bring: a trial; None where there are no papers; or why not."""
+    """What the wishes would bring, or why there is nothing to show."""
 
     trial: Trial | None = None
     why_not: str = ""
