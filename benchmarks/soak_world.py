@@ -129,13 +129,14 @@ class Source:
         self.shown += 1
 
     def answer(self, known: str) -> tuple[int, bytes]:
-        """The status and the body, for who asks with the ETag that he knows."""
+        """The status and the body, for who asks with the ETag that he knows: what came since, and
+        of what he knows the newest listing, so that no gap shows."""
         if self.away:
             self.refused += 1
             return 503, b""
         if known == str(self.shown):
             return 304, b""
-        new = list(self.week)[-max(1, self.shown - int(known or 0)) :]
+        new = list(self.week)[-(self.shown - int(known or 0) + 1) :]
         version = b'"https://jsonfeed.org/version/1.1"'
         return 200, b'{"version":%s,"items":[%s]}' % (version, b",".join(new))
 
