@@ -25,6 +25,8 @@ from digest.mail import bounces, outbox
 from digest.mail.bounces import Processed
 from digest.settings import Settings
 
+pytestmark = pytest.mark.xdist_group("mta")  # one mail server serves all
+
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 

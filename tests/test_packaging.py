@@ -57,7 +57,7 @@ def test_the_readme_has_the_two_commands_that_do_all_their_set_up() -> None:
     setting_up = "python3 -m venv .venv && .venv/bin/pip install -q -r requirements"
     assert commands == [
         f"{setting_up}.lock && .venv/bin/python -m digest demo",
-        f"{setting_up}-dev.lock && .venv/bin/python -m pytest -n auto --dist worksteal",
+        f"{setting_up}-dev.lock && .venv/bin/python -m pytest -n auto --dist loadgroup",
     ]
 
 
