@@ -68,7 +68,8 @@ ELSEWHERE = {"browser", "mta"}  # tests with these are slow, and of other things
 SLOW = {
     *("backup", "bearing", "bounds", "bursts", "cli", "demo", "engine_postgres", "faults", "guard"),
     *("hostile_feeds", "injection", "life", "migrations", "sending", "service", "storms"),
-    *("feeds_turns", "mail_clients", "mta", "two_weeks", "trust", "cli_rules", "doctor_mistakes"),
+    *("feeds_turns", "mail_clients", "mta", "two_weeks", "trust", "cli_rules"),
+    *("doctor_mistakes", "doctor_pages"),
 }
 SLOW_FIXTURES = ELSEWHERE | {"postgres_server"}
 

@@ -1,19 +1,17 @@
 """The commonest mistakes of setting up mail and feeds, each really made: the doctor names it, says
 how to mend it, and the page on the doctor lists it."""
 
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
 from conftest import Mailbox, free_port
 from feed_server import Answer, Source, serving
-from test_doctor import (
+from patient import (
     CURVE,
+    PAGE,
     RSA_1024,
     RSA_2048,
     Names,
@@ -22,39 +20,25 @@ from test_doctor import (
     configured,
     healthy,
     names,
+    none,
+    serve,
     signing,
+    told,
 )
 from test_smtp import TlsController, house
-from web_door import Door
 
 from digest import signup, subscribers
 from digest.app import App
 from digest.changes import Changes
-from digest.doctor import Finding
 from digest.doctor import database as stored
 from digest.feeds import ingest
-from digest.web import create
 
-__all__ = ["_serving", "healthy", "house", "names"]  # fixtures
+__all__ = ["_serving", "healthy", "house", "names", "serve"]  # fixtures
 pytestmark = pytest.mark.sqlite
 
-PAGE = (Path(__file__).parent.parent / "docs" / "doctor.md").read_text("utf-8")
 HOST = "digest.bookham-library.org"
 FEED = b"""<rss version="2.0"><channel><title>Journal</title><link>x</link>
 <description>x</description></channel></rss>"""
-
-
-def told(app: App, name: str, state: str, said: str, mend: str) -> Finding:
-    """The one finding of that name and state; what it says stands in the docs, too."""
-    (finding,) = [f for f in check(app) if f.name.startswith(name) and f.state == state]
-    assert said in finding.sentence
-    assert mend in finding.mend
-    assert said in PAGE, "docs/doctor.md lists what the doctor says"
-    return finding
-
-
-def none(app: App, name: str) -> None:
-    assert not [f for f in check(app) if f.name.startswith(name) and f.state != "ok"]
 
 
 # The mail server
@@ -62,22 +46,6 @@ def none(app: App, name: str) -> None:
 
 def smtp(app: App, **values: Any) -> App:
     return configured(app, {"smtp": values})
-
-
-@pytest.fixture
-def serve() -> Iterator[Callable[..., int]]:
-    running: list[Controller] = []
-
-    def start(handler: Any = None, kind: type[Controller] = Controller, **options: Any) -> int:
-        handler = handler or Mailbox()
-        controller = kind(handler, hostname="127.0.0.1", port=free_port(), **options)
-        controller.start()
-        running.append(controller)
-        return int(controller.port)
-
-    yield start
-    for controller in running:
-        controller.stop()
 
 
 def test_a_mistyped_mail_server(healthy: App) -> None:
@@ -247,106 +215,6 @@ def test_a_mailbox_of_bounces_that_cannot_be_read(healthy: App, tmp_path: Path, 
     none(configured(healthy, {"bounces": {"maildir": tmp_path / "empty"}}), "bounces mailbox")
 
 
-# The pages
-
-
-def web(app: App, **values: Any) -> App:
-    return configured(app, {"web": values})
-
-
-def test_links_to_this_machine(healthy: App) -> None:
-    app = web(healthy, base_url="http://localhost:8000")
-    told(app, "web.base_url", "fail", "which no reader can open", "the public address")
-
-
-def test_links_without_encryption(healthy: App) -> None:
-    app = web(healthy, base_url="http://digest.bookham-library.test")
-    told(app, "web.base_url", "warn", "is not encrypted", "reverse proxy with a certificate")
-
-
-@pytest.fixture
-def other() -> Iterator[tuple[int, list[int]]]:
-    """Another program's server on loopback: its port, and the status that it answers with."""
-    status = [404]
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(status[0])
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    yield server.server_port, status
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-@pytest.mark.parametrize(
-    ("status", "said"), [(404, "answered with 404"), (502, "answered with 502"), (301, "redirect")]
-)
-def test_an_address_that_leads_elsewhere(
-    healthy: App, names: Names, other: tuple[int, list[int]], status: int, said: str
-) -> None:
-    names.hosts[HOST] = ["127.0.0.1"]
-    other[1][0] = status
-    app = web(healthy, base_url=f"http://{HOST}:{other[0]}/papers")
-    finding = told(app, "pages", "warn", "does not lead to these pages", "passes everything on")
-    assert said in finding.sentence
-    assert "/papers/healthz" in finding.sentence
-
-
-def test_an_address_without_a_machine_or_with_nobody_there(healthy: App, names: Names) -> None:
-    names.hosts[HOST] = []
-    app = web(healthy, base_url=f"http://{HOST}:{free_port()}")
-    assert "has no address" in told(app, "pages", "warn", "lead to these", "points to").sentence
-    names.hosts[HOST] = ["127.0.0.1"]
-    assert "nobody answers" in told(app, "pages", "warn", "lead to these", "running").sentence
-
-
-def test_an_address_without_a_valid_certificate(
-    healthy: App, names: Names, serve: Callable[..., int], house: Any
-) -> None:
-    names.hosts[HOST] = ["127.0.0.1"]
-    port = serve(kind=TlsController, ssl_context=house[1])
-    app = web(healthy, base_url=f"https://{HOST}:{port}")
-    assert "certificate" in told(app, "pages", "warn", "lead to these", "proxy").sentence
-
-
-def test_an_address_that_leads_here_is_right(healthy: App, names: Names, door: Door) -> None:
-    names.hosts[HOST] = ["127.0.0.1"]
-    door.pages = create(healthy)
-    app = web(healthy, base_url=door.address.replace("127.0.0.1", HOST))
-    none(app, "pages")
-
-
-def test_a_secret_that_can_be_guessed(healthy: App) -> None:
-    app = web(healthy, secret="changeme" * 4)
-    told(app, "secret", "fail", "different letters, so it can be guessed", "token_urlsafe(32)")
-
-
-def test_a_proxy_that_is_not_believed(healthy: App) -> None:
-    app = web(healthy, host="0.0.0.0")
-    told(app, "web.trusted_proxies", "warn", "is believed when", "web.trusted_proxies")
-    none(web(healthy, host="0.0.0.0", trusted_proxies=("172.16.0.0/12",)), "web.trusted_proxies")
-
-
-def test_a_port_that_another_program_has(
-    healthy: App, other: tuple[int, list[int]], door: Door
-) -> None:
-    told(web(healthy, port=other[0]), "web.port", "fail", "Another program has port", "End it, or")
-    told(
-        web(healthy, port=free_port()), "web.port", "warn", "nobody serves the pages", "digest web"
-    )
-    door.pages = create(healthy)
-    none(web(healthy, port=int(door.address.rpartition(":")[2])), "web.port")
-
-
 # Feeds
 
 
@@ -445,7 +313,13 @@ def test_a_secret_file_that_others_may_read(healthy: App) -> None:
     file = Path(str(healthy.db.file)).with_name("secret")
     file.write_text("x" * 40)
     file.chmod(0o644)
-    told(web(healthy, secret=""), "secret", "warn", "Others may read", f"chmod 600 {file}")
+    told(
+        configured(healthy, {"web": {"secret": ""}}),
+        "secret",
+        "warn",
+        "Others may read",
+        f"chmod 600 {file}",
+    )
 
 
 def test_the_docs_list_more_than_the_twenty_commonest() -> None:
