@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -227,14 +227,9 @@ class FeatureSpace:
         return np.repeat(column, times), np.r_[0, np.cumsum(times)][both.indptr[1:]]
 
     def topic_rows(self, texts: Sequence[str]) -> Any:
-        """One row per topic's text, texts × width; terms and meaning each of length one."""
-        weighed = self._weighed(Corpus.of([_Text(text) for text in texts]))
-        width = len(self.weight)
-        text = sp.csr_array(weighed[:, :width])
-        text.data *= self.weights.bump[text.indices]
-        codes = sp.csr_array((len(texts), len(self.categories)), dtype=np.float32)
-        meaning = self.latent.project(weighed[:, width:], centred=False)
-        return joined(unit(text), codes, meaning)
+        """One row per topic's text, texts × width; terms and meaning each of length one. Those of
+        one block of readers are asked for twice."""
+        return _topic_rows(self, tuple(texts))
 
     def profile_rows(self, profiles: Sequence[Profile]) -> Any:
         """One row per profile: what its topics and categories say of a paper, as log-odds per
@@ -319,6 +314,17 @@ class FeatureSpace:
             parts["ordinary"],
             Neighbourhood(weights, terms, codes, parts["meaning"]),
         )
+
+
+@lru_cache(maxsize=1)
+def _topic_rows(space: FeatureSpace, texts: tuple[str, ...]) -> Any:
+    weighed = space._weighed(Corpus.of([_Text(text) for text in texts]))
+    width = len(space.weight)
+    text = sp.csr_array(weighed[:, :width])
+    text.data *= space.weights.bump[text.indices]
+    codes = sp.csr_array((len(texts), len(space.categories)), dtype=np.float32)
+    meaning = space.latent.project(weighed[:, width:], centred=False)
+    return joined(unit(text), codes, meaning)
 
 
 def _meaning(latent: Latent, counts: Counts) -> np.ndarray:
