@@ -62,6 +62,7 @@ def backup(db: Db, file: Path) -> int:
         draft.touch(mode=0o600)
         if db.file is not None:
             _copy(db.file, draft)
+            _close(draft)
         else:
             dumps.run(db.url, "pg_dump", *_DUMP, f"--file={draft}")
         with draft.open("rb") as written:
@@ -74,6 +75,13 @@ def backup(db: Db, file: Path) -> int:
     finally:
         draft.unlink(missing_ok=True)
     return file.stat().st_size
+
+
+def _close(copy: Path) -> None:
+    """Makes a copy one file for good: who only reads one with a write-ahead log makes two more
+    beside it, which a folder that cannot be written refuses."""
+    with closing(sqlite3.connect(copy)) as connection:
+        connection.execute("PRAGMA journal_mode=DELETE")
 
 
 def _name(draft: Path, file: Path) -> None:

@@ -65,6 +65,7 @@ def test_what_is_restored_equals_what_was_there_table_by_table(
     assert all(before[name] for name in ("subscriber", "paper", "pick", "outbox", "feedback"))
     assert (done.left, done.suppressed) == (0, 0)
     assert copy.stat().st_mode & 0o077 == 0
+    assert [path.name for path in tmp_path.glob("copy*")] == ["copy"]
     if done.replaced is not None:
         assert done.replaced.stat().st_mode & 0o077 == 0
 
