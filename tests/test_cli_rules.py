@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import DAY, TOPIC, Digest, begun, digest, service
 from conftest import Mailbox
-from test_cli import DAY, TOPIC, Digest, digest, service
 from typer.main import get_command
 
 from digest.__main__ import main
 from digest.cli.main import cli
 
-__all__ = ["digest", "service"]  # fixtures
+__all__ = ["begun", "digest", "service"]  # fixtures
 
 # These stay until a signal ends them, or make the configuration that all others read.
 STAYING = {"run", "web", "scheduler", "worker"}

@@ -12,8 +12,8 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from commands import FEED, ITEM
 from conftest import Mailbox
-from test_cli import FEED, ITEM
 
 from digest.__main__ import main
 from digest.outcomes import OUTCOMES

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
+from commands import FEED, ITEM, TITLES, digest  # noqa: F401 (a fixture)
 from conftest import announce, free_port
 from sqlmodel import select
-from test_cli import FEED, ITEM, TITLES, digest  # noqa: F401 (a fixture)
 
 from digest.models import OutboxMessage, Subscriber
 
