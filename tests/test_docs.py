@@ -48,7 +48,7 @@ def calls(text: str) -> Iterator[list[str]]:
         words = shlex.split(line, comments=True)
         for at, word in enumerate(words):
             program = word == "digest" or word.endswith("/bin/digest")
-            if program and words[at + 1 : at + 2] not in (["digest"], [">"], ["-v"]):
+            if program and words[at + 1 : at + 2] not in (["digest"], [">"], ["-v"], ["sh"]):
                 yield words[at + 1 :]
 
 
