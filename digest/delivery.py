@@ -163,8 +163,9 @@ def _prepared(
 
 @contextmanager
 def _set_aside() -> Iterator[Callable[[], None]]:
-    """Sets aside all there is, for a while, and gives what does so once more: what blocks of readers
-    share is no garbage, and to look through it during each of them took an eighth of the time."""
+    """Sets aside all there is, for a while, and gives what does so once more: what blocks of
+    readers share is no garbage, and to look through it for each of them took an eighth of the time.
+    """
 
     def all_there_is() -> None:
         gc.collect()
