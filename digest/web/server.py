@@ -21,6 +21,7 @@ def configured(pages: ASGIApp, host: str, port: int) -> uvicorn.Config:
         host=host,
         port=port,
         http=ImpatientProtocol,
+        loop="uvloop",
         proxy_headers=False,
         access_log=False,
         log_level=logging.WARNING,
