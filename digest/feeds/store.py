@@ -1,7 +1,7 @@
 """A listing becomes rows: one paper per work, one announcement per paper, day and kind."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import astuple, dataclass, field
+from dataclasses import astuple, dataclass
 from datetime import date, datetime, timedelta
 from itertools import islice
 from typing import Any
@@ -12,15 +12,15 @@ from sqlmodel import Session
 
 from digest import news, ties
 from digest.db import alone
+from digest.feeds.works import NEWS, Known, Work, distinct, enter, names_of
 from digest.merging import absorb
 from digest.models import metadata
-from digest.papers import KINDS, Entry, Listing, best_key, merge
+from digest.papers import Entry, Listing
 
 PAPER, ALIAS = metadata.tables["paper"], metadata.tables["paper_alias"]
 ANNOUNCEMENT, UPVOTES = metadata.tables["announcement"], metadata.tables["upvotes"]
 
 VOTES_FROM = "huggingface"
-NEWS = ("new", "cross")
 AT_ONCE = 500  # values in one IN list
 
 
@@ -37,35 +37,6 @@ class Tally:
     def __add__(self, other: "Tally") -> "Tally":
         pairs = zip(astuple(self), astuple(other), strict=True)
         return Tally(*(ours + theirs for ours, theirs in pairs))
-
-
-@dataclass(slots=True)
-class _Work:
-    """A paper of the listing on its way to the database; `id` is None until it is there, `before`
-    is its row as it was; `absorbed` are the ids of rows that turned out to be the same paper."""
-
-    id: int | None
-    values: dict[str, Any]
-    before: dict[str, Any] | None = None
-    changed: bool = False
-    entries: list[Entry] = field(default_factory=list)
-    absorbed: list[int] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class _Known:
-    """The papers that the listing may speak of: by each of their names, and by what marks a work
-    that has no id in common."""
-
-    named: dict[str, _Work]
-    marked: dict[str, list[_Work]] = field(default_factory=dict)
-
-    def replace(self, gone: _Work, by: _Work) -> None:
-        for name, work in self.named.items():
-            if work is gone:
-                self.named[name] = by
-        for works in self.marked.values():
-            works[:] = [work for work in works if work is not gone]
 
 
 def store(
@@ -85,8 +56,8 @@ def store(
     aliased = set(known.named)
     recorded_at = _after_digests(session, now)
     for entry in listing.entries:
-        _enter(entry, known, now, recorded_at)
-    works = [work for work in _distinct(known.named.values()) if work.entries]
+        enter(entry, known, now, recorded_at)
+    works = [work for work in distinct(known.named.values()) if work.entries]
     new = [work for work in works if work.id is None]
     updated = [work for work in works if work.id is not None and work.changed]
     news.record(session, [_change(work) for work in updated], now)
@@ -109,13 +80,9 @@ def _after_digests(session: Session, now: datetime) -> datetime:
     return now if newest is None else max(now, newest + timedelta(milliseconds=1))
 
 
-def _names(entry: Entry) -> tuple[str, ...]:
-    return (entry.key, *entry.aliases)
-
-
-def _known(session: Session, entries: Sequence[Entry]) -> _Known:
+def _known(session: Session, entries: Sequence[Entry]) -> Known:
     """The stored papers that the entries may be of."""
-    names = {name for entry in entries for name in _names(entry)}
+    names = {name for entry in entries for name in names_of(entry)}
     marks = {mark for entry in entries if (mark := ties.mark(entry.title, entry.authors))}
     stands_for: dict[str, int] = {}
     for some in _chunks(names):
@@ -126,95 +93,18 @@ def _known(session: Session, entries: Sequence[Entry]) -> _Known:
     ids = set(stands_for.values())
     for some in _chunks(marks):
         ids |= set(session.scalars(select(PAPER.c.id).where(PAPER.c.fingerprint.in_(some))))
-    works: dict[int, _Work] = {}
+    works: dict[int, Work] = {}
     for some_ids in _chunks(ids):
         for row in session.execute(select(PAPER).where(PAPER.c.id.in_(some_ids))).mappings():
-            works[row["id"]] = _Work(row["id"], dict(row), dict(row))
-    known = _Known({name: works[paper_id] for name, paper_id in stands_for.items()})
+            works[row["id"]] = Work(row["id"], dict(row), dict(row))
+    known = Known({name: works[paper_id] for name, paper_id in stands_for.items()})
     for work in works.values():
         if work.values["fingerprint"]:
             known.marked.setdefault(work.values["fingerprint"], []).append(work)
     return known
 
 
-def _enter(entry: Entry, known: _Known, now: datetime, recorded_at: datetime) -> None:
-    """Merges the entry into the paper that it is of; a new one where none is known. Papers that
-    the entry ties together become one."""
-    same = _same(entry, known)
-    if not same:
-        work = _Work(None, _fresh(entry, now))
-    else:
-        work = min(same, key=_rank)
-        for other in same:
-            if other is not work:
-                _join(work, other, known)
-        if changes := merge(work.values, entry):
-            # the old key is an alias, where it gives way to a better one
-            known.named.setdefault(work.values["key"], work)
-            work.values |= changes
-            work.changed = True
-            _mark(work)
-    if entry.kind in NEWS and work.values["announced_day"] is None:
-        work.values |= {"announced_day": entry.day, "announced_at": recorded_at}
-        work.changed = True
-    work.entries.append(entry)
-    for name in _names(entry):
-        known.named.setdefault(name, work)
-    if mark := work.values["fingerprint"]:
-        marked = known.marked.setdefault(mark, [])
-        if not any(other is work for other in marked):
-            marked.append(work)
-
-
-def _same(entry: Entry, known: _Known) -> list[_Work]:
-    """The papers that are the entry's: by a name of it, else by its title and authors."""
-    named = [work for name in _names(entry) if (work := known.named.get(name))]
-    mark = ties.mark(entry.title, entry.authors)
-    record = {
-        "key": best_key(_names(entry)),
-        "doi": entry.doi,
-        "authors": entry.authors,
-        "abstract": entry.abstract,
-    }
-    tied = [
-        work
-        for work in known.marked.get(mark or "", ())
-        if ties.same_work(work.values, record)
-        and all(work is other or ties.same_work(work.values, other.values) for other in named)
-    ]
-    return _distinct([*named, *tied])
-
-
-def _distinct(works: Iterable[_Work]) -> list[_Work]:
-    return list({id(work): work for work in works}.values())
-
-
-def _rank(work: _Work) -> tuple[int, float]:
-    """Of rows of one paper, that with the best id stays; then the one stored first."""
-    kind = KINDS.index(work.values["key"].partition(":")[0])
-    return kind, work.id if work.id is not None else float("inf")
-
-
-def _join(work: _Work, gone: _Work, known: _Known) -> None:
-    """Makes `gone` a part of `work`: its text where richer, its ids, its earlier listing day."""
-    old = gone.values
-    known.named.setdefault(old["key"], gone)
-    known.replace(gone, work)
-    work.values |= merge(work.values, _as_entry(old))
-    first = min((row for row in (work.values, old) if row["announced_day"]), default=None, key=_day)
-    if first is not None:
-        work.values |= {name: first[name] for name in ("announced_day", "announced_at")}
-    work.changed = True
-    work.entries += gone.entries
-    work.absorbed += gone.absorbed
-    if gone.id is not None and work.id is None:
-        work.id, work.before = gone.id, gone.before
-    elif gone.id is not None:
-        work.absorbed.append(gone.id)
-    _mark(work)
-
-
-def _change(work: _Work) -> news.Change:
+def _change(work: Work) -> news.Change:
     """What may be news of the paper. The numbers of two sources' versions cannot be compared."""
     before = work.before or work.values
     if work.absorbed:
@@ -222,39 +112,7 @@ def _change(work: _Work) -> news.Change:
     return news.Change(work.id or 0, before, work.values, tuple(work.absorbed))
 
 
-def _day(row: Mapping[str, Any]) -> date:
-    day: date = row["announced_day"]
-    return day
-
-
-def _as_entry(row: Mapping[str, Any]) -> Entry:
-    same = ("key", "version", "title", "abstract", "url", "pdf_url", "doi", "journal", "licence")
-    return Entry(
-        **{name: row[name] for name in same},
-        authors=tuple(row["authors"]),
-        categories=tuple(row["categories"]),
-        day=row["announced_day"] or date.min,
-    )
-
-
-def _mark(work: _Work) -> None:
-    work.values["fingerprint"] = ties.mark(work.values["title"], work.values["authors"])
-
-
-def _fresh(entry: Entry, now: datetime) -> dict[str, Any]:
-    same = ("key", "version", "title", "abstract", "url", "pdf_url", "doi", "journal", "licence")
-    return {name: getattr(entry, name) for name in same} | {
-        "authors": list(entry.authors),
-        "categories": list(entry.categories),
-        "announced_day": None,
-        "announced_at": None,
-        "updated_at": now,
-        "fingerprint": ties.mark(entry.title, entry.authors),
-        "merged_into": None,
-    }
-
-
-def _insert_papers(session: Session, works: Sequence[_Work]) -> None:
+def _insert_papers(session: Session, works: Sequence[Work]) -> None:
     if not works:
         return
     session.execute(_insert(session, PAPER), [work.values for work in works])
@@ -266,7 +124,7 @@ def _insert_papers(session: Session, works: Sequence[_Work]) -> None:
         work.id = ids[work.values["key"]]
 
 
-def _update_papers(session: Session, works: Sequence[_Work], now: datetime) -> None:
+def _update_papers(session: Session, works: Sequence[Work], now: datetime) -> None:
     if not works:
         return
     columns = [column.name for column in PAPER.c if column.name != "id"]
@@ -282,7 +140,7 @@ def _update_papers(session: Session, works: Sequence[_Work], now: datetime) -> N
     )
 
 
-def _insert_aliases(session: Session, known: dict[str, _Work], aliased: set[str]) -> None:
+def _insert_aliases(session: Session, known: dict[str, Work], aliased: set[str]) -> None:
     rows = [
         {"alias": name, "paper_id": work.id}
         for name, work in known.items()
@@ -293,7 +151,7 @@ def _insert_aliases(session: Session, known: dict[str, _Work], aliased: set[str]
 
 
 def _insert_announcements(
-    session: Session, works: Sequence[_Work], feed_id: int | None, now: datetime
+    session: Session, works: Sequence[Work], feed_id: int | None, now: datetime
 ) -> None:
     stated, derived = _told_before(session, works, feed_id)
     rows = {
@@ -328,7 +186,7 @@ def _is_news(entry: Entry, stated: set[str], derived: bool, feed_id: int | None)
 
 
 def _told_before(
-    session: Session, works: Sequence[_Work], feed_id: int | None
+    session: Session, works: Sequence[Work], feed_id: int | None
 ) -> tuple[dict[int | None, set[str]], set[int | None]]:
     """As what this feed (without one: any) stated these papers to be, new or cross-listed; and
     for which of them it has a derived announcement."""
@@ -364,7 +222,7 @@ def _withdraw_derived(
         )
 
 
-def _insert_votes(session: Session, works: Iterable[_Work], day: date) -> None:
+def _insert_votes(session: Session, works: Iterable[Work], day: date) -> None:
     counts = {
         work.id: entry.upvotes
         for work in works
