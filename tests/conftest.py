@@ -67,8 +67,8 @@ ELSEWHERE = {"browser", "mta"}  # tests with these are slow, and of other things
 # Files whose tests take the longest, together some two thirds of the time of all.
 SLOW = {
     *("backup", "bearing", "bounds", "bursts", "cli", "cli_feeds", "cli_rules", "cli_subscribers"),
-    *("clock", "demo", "disk", "doctor_mistakes", "doctor_pages", "engine_postgres", "faults"),
-    *("feeds_turns", "guard", "hostile_feeds", "injection", "life", "mail_clients"),
+    *("clock", "death", "demo", "disk", "doctor_mistakes", "doctor_pages", "engine_postgres"),
+    *("faults", "feeds_turns", "guard", "hostile_feeds", "injection", "life", "mail_clients"),
     *("migrations", "mta", "sending", "service", "storms", "trust", "two_weeks"),
 }
 SLOW_FIXTURES = ELSEWHERE | {"postgres_server"}

@@ -5,7 +5,7 @@ import mailbox as mailboxes
 
 import pytest
 from conftest import MORNING, free_port
-from test_outbox import put, put_digest, rows
+from queued import put, put_digest, rows
 from test_reports import ARF, DSN
 
 from digest import roster, signup, subscribers, suppressions
@@ -256,7 +256,7 @@ def test_an_answer_that_is_not_about_the_address_suppresses_nobody(app, ada, ser
 @pytest.fixture
 def serve_refusal(app):
     from aiosmtpd.controller import Controller
-    from test_outbox import Moody
+    from queued import Moody
 
     running = []
 

@@ -15,8 +15,8 @@ from conftest import _person
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from mta import USER, Mta, dovecot, exim
+from queued import Moody, put_digest, rows
 from test_bounces import mark_of, notice, sent, with_bounces
-from test_outbox import Moody, put_digest, rows
 from test_smtp import certificate
 
 from digest import suppressions
