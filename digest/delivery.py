@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -33,6 +34,8 @@ BLOCK = 1000
 Among = range | Sequence[int]  # subscriber ids
 _PEOPLE = Subscriber.__table__.c  # type: ignore[attr-defined]
 Progress = Callable[[int, int], None]
+_COLLECTED = 8  # times that something is set aside, until all is looked through before
+_times = count(1)
 _IS_NEW = col(Subscriber.next_digest_at) == col(Subscriber.confirmed_at)
 
 
@@ -144,11 +147,13 @@ def _prepared(
     with app.db.read() as session:
         waiting = 0 if hold.held(session) else _count(session, _who(now, day, among))
         covered = day or latest_day(session, now)
-    if waiting and covered is not None:
+    if not waiting:
+        return
+    if covered is not None:
         training.refit_if_due(app)
     made = done = 0
     with _set_aside() as set_aside:
-        for subscribers in _blocks(app, now, day, among) if waiting else ():
+        for subscribers in _blocks(app, now, day, among):
             if stop():
                 break
             planned = plans(app, subscribers, covered, again=day is None) if covered else []
@@ -171,6 +176,8 @@ def _set_aside() -> Iterator[Callable[[], None]]:
         gc.collect()
         gc.freeze()
 
+    if not next(_times) % _COLLECTED:  # what shards leave behind does not pile up
+        gc.collect()
     gc.freeze()
     try:
         yield all_there_is
