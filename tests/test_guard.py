@@ -9,7 +9,7 @@ import pytest
 import structlog
 from conftest import STRANGER, announce
 from sqlmodel import select
-from web_door import bearer, by_address, everything, read
+from web_door import bearer, by_address, everything, open_door, read
 
 from digest import signup, subscribers
 from digest.changes import Changes
@@ -282,6 +282,21 @@ def test_a_head_that_trickles_is_given_up(web, door, monkeypatch):
     assert answer_to(door, b"GET / HTTP/1.1\r\nHo", b"st: x\r\nX-", wait=0.05) == ""
     whole = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
     assert answer_to(door, whole, b"GET / HT", wait=0.2).startswith("HTTP/1.1 200")
+
+
+def test_beyond_so_many_connections_others_are_turned_away(app, monkeypatch):
+    monkeypatch.setattr(server, "MOST_CONNECTIONS", 4)
+    with open_door() as door:
+        door.pages = create(app)
+        idle = [socket.create_connection(door.socket.getsockname()) for _ in range(4)]
+        assert door.client.get("/healthz", headers={"Connection": "close"}).status_code == 503
+        for client in idle:
+            client.close()
+        for _ in range(100):  # until the server has seen that they are gone
+            if door.client.get("/healthz").status_code == 200:
+                return
+            time.sleep(0.05)
+        pytest.fail("what has left still counts")
 
 
 def test_a_head_of_any_size_is_not_read(web, door):

@@ -23,6 +23,8 @@ class Hook(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         self.server.told.append((self.path, self.headers["Idempotency-Key"], json.loads(body)))
         self.send_response(self.server.answer)
+        if self.server.answer == 307:
+            self.send_header("Location", "/elsewhere")
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
@@ -73,6 +75,14 @@ def test_nothing_in_it_acts_for_the_reader_or_names_the_address(app, ada, url, h
     hand_over(app)
     told = json.dumps(hook.told[0][2])
     assert ada.email not in told and app.settings.web.base_url not in told
+
+
+def test_a_door_leads_nowhere_else(url, app, hook):
+    hook.answer = 307
+    prepare(app)
+    hand_over(app)
+    assert [path for path, _, _ in hook.told] == ["/S3CRET"]
+    assert rows(app)[0].response == "it answers 307"
 
 
 def test_it_does_not_wait_for_the_mail_nor_the_mail_for_it(app, ada, hook, url, mailbox):
