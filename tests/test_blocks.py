@@ -93,6 +93,9 @@ def test_several_workers_share_the_due_readers_out(app, clock):
     assert prepare(app, among=ids) == (0, 0)
 
 
+ZONES = ("Asia/Tokyo", "Europe/Berlin", "America/New_York", "America/Los_Angeles")
+
+
 def around_the_world(app, clock):
     """A reader in each zone, the westernmost first, due at seven on their own clocks."""
     people = [

@@ -61,6 +61,3 @@ def test_with_nothing_to_read_yet_the_first_digest_comes_at_its_hour(app, newcom
     assert prepare(app) == (1, 0)
     (digest,) = rows(app, Digest)
     assert not digest.welcome
-
-
-ZONES = ("Asia/Tokyo", "Europe/Berlin", "America/New_York", "America/Los_Angeles")
