@@ -102,7 +102,7 @@ class Insight:
     def worth(self, readers: range) -> Iterator[np.ndarray]:
         """What the day's terms are worth to each of some readers, in their places, and behind them
         nothing, which is the place of all other terms. It holds until the next is asked for."""
-        worth = np.zeros(self._voted.shape[1] + 1)
+        worth = np.zeros(int(self.place.max(initial=-1)) + 2)
         for first in range(readers.start, readers.stop, _TOGETHER):
             rows = self._own(slice(first, min(first + _TOGETHER, readers.stop)))
             for start, end in pairwise(rows.indptr.tolist()):
@@ -116,7 +116,9 @@ class Insight:
         strong = sp.diags_array(
             np.array([ranker.strength.terms for ranker in self.rankers[readers]], np.float32)
         )
-        by_votes = strong @ self.scored.chosen[readers] @ self._voted
+        chosen = self.scored.chosen[readers]
+        used = np.unique(chosen.indices)
+        by_votes = strong @ chosen[:, used] @ self._placed(self.scored.voted.terms[used])
         return sp.csr_array(by_votes + self._placed(self.scored.told.terms[readers]))
 
     def _placed(self, terms: Any) -> Any:
@@ -129,10 +131,6 @@ class Insight:
             (terms.data[known], column[known], before[terms.indptr]),
             shape=(terms.shape[0], int(self.place.max(initial=-1)) + 1),
         )
-
-    @cached_property
-    def _voted(self) -> Any:
-        return self._placed(self.scored.voted.terms)
 
 
 @dataclass(frozen=True, slots=True)
