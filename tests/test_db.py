@@ -186,9 +186,11 @@ def test_what_comes_while_another_writes_is_one_transaction(db: Db) -> None:
 def test_what_fails_among_others_fails_alone(db: Db) -> None:
     upgrade(db)
     first, one, wrong, two, again = at_once(db, ["one", "wrong", "two", "first"])
-    assert [each.result() for each in (first, one, two)] == ["first", "one", "two"]
+    assert [each.result() for each in (one, two)] == ["one", "two"]
     assert isinstance(wrong.exception(), NotFound)
-    assert isinstance(again.exception(), IntegrityError)
+    late = [each for each in (first, again) if each.exception() is not None]
+    assert late == [again] or (db.file is None and late == [first])  # a server has no order
+    assert isinstance(late[0].exception(), IntegrityError)
     assert feeds(db) == {"first", "one", "two"}
 
 
