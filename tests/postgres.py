@@ -32,7 +32,8 @@ BEGIN
         SET LOCAL session_replication_role = replica;
         away := 'DELETE FROM %I';
     END IF;
-    PERFORM pg_terminate_backend(pid) FROM pg_stat_activity
+    -- Each is waited for: one on its way out may still hold what the next test wants.
+    PERFORM pg_terminate_backend(pid, 5000) FROM pg_stat_activity
         WHERE datname = current_database() AND pid <> pg_backend_pid();
     DROP SCHEMA IF EXISTS digest_jobs CASCADE;
     FOR name IN SELECT tablename FROM pg_tables
