@@ -20,6 +20,7 @@ from digest import dumps, subscribers
 from digest.app import App, open_app
 from digest.db import RESTORING, Db, insert_new, knows_revision, private
 from digest.errors import DatabaseError, InputError
+from digest.hold import RESTORED
 from digest.models import Digest, Hold, OutboxMessage, Subscriber, Suppression, metadata
 from digest.settings import Settings
 
@@ -224,7 +225,8 @@ _OTHERS = sa.text(
 # knew is kept until then. The outbox's mail may have gone out since the backup.
 _MARK = f"""
 RESET search_path;
-UPDATE outbox SET status = 'cancelled' WHERE status NOT IN ('sent', 'failed', 'cancelled');
+UPDATE outbox SET status = 'cancelled', response = '{RESTORED}'
+    WHERE status NOT IN ('sent', 'failed', 'cancelled');
 CREATE TABLE {RESTORING} (known text NOT NULL);
 INSERT INTO {RESTORING} VALUES ({{known}});
 """  # noqa: S608
@@ -298,7 +300,7 @@ def _settle(app: App, known: Known | None, file: Path) -> tuple[int | None, int 
         session.merge(Hold(id=1, since=app.now(), reason=f"restored from {file.name}"))
         open_ones = col(OutboxMessage.status).not_in(("sent", "failed", "cancelled"))
         session.connection().execute(
-            sa.update(OutboxMessage).where(open_ones).values(status="cancelled")
+            sa.update(OutboxMessage).where(open_ones).values(status="cancelled", response=RESTORED)
         )
         _raise_ids(session, known)
     if known is None:

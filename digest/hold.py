@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 _FARTHEST = timedelta(days=7)
 
+# Stands in the outbox beside a mail that a restore cancelled, for it may have gone out since.
+RESTORED = "a backup was restored"
+
 
 def held(session: Session) -> Hold | None:
     """The hold that is on, or None where delivery goes on."""

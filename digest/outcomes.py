@@ -12,6 +12,7 @@ from sqlmodel import Session, col, select
 
 from digest import schedule
 from digest.db import insert_new
+from digest.hold import RESTORED
 from digest.models import (
     Digest,
     OutboxMessage,
@@ -147,13 +148,19 @@ def _of_mail(
     if status == "failed":
         return "failed", f"The mail could not be delivered: {answer.rstrip('.')}."
     if status == "cancelled":
-        if facts.suppression is not None:
-            return _suppressed(facts.suppression)
-        if "paused" in answer:
-            return "paused", "The pause began before the mail went out."
-        return "not-subscribed", "The subscription ended before the mail went out."
+        return _cancelled(answer, facts.suppression)
     after = f" The server’s last answer: {answer.rstrip('.')}." if answer else ""
     return "waiting", f"In the outbox: {of_day}.{after}"
+
+
+def _cancelled(why: str, suppression: Suppression | None) -> tuple[Name, str]:
+    if suppression is not None:
+        return _suppressed(suppression)
+    if why == RESTORED:
+        return "failed", "A backup was restored before the mail was known to be out."
+    if "paused" in why:
+        return "paused", "The pause began before the mail went out."
+    return "not-subscribed", "The subscription ended before the mail went out."
 
 
 def _suppressed(suppression: Suppression) -> tuple[Name, str]:

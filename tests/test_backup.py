@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from conftest import Clock, Mailbox, announce
 from sqlmodel import select
 
-from digest import backup, delivery, doctor, hold, subscribers, suppressions
+from digest import backup, delivery, doctor, hold, outcomes, subscribers, suppressions
 from digest.app import App, open_app
 from digest.changes import Changes
 from digest.db import Db, upgrade
@@ -160,6 +160,9 @@ def test_a_mail_that_was_on_its_way_at_the_backup_is_cancelled(
     with open_app(settings, clock) as app, app.db.read() as session:
         assert session.exec(select(OutboxMessage.status)).all() == ["cancelled"]
         assert len(session.exec(select(Digest)).all()) == 1
+    with open_app(settings, clock) as app:
+        told = outcomes.why(app, ADA)
+        assert (told.outcome, "backup" in told.detail) == ("failed", True)
 
 
 # Says so many bytes of what pg_restore says, and kills who asked.
