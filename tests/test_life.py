@@ -242,14 +242,12 @@ def _sees_the_next_digest_change(
     """Galaxies were rated up: without that, her topic would bring images alone to the top."""
     assert not set(titles(welcome)[:3]) & set(GALAXIES)
     announce(app, clock().date(), [*IMAGES[7:], *GALAXIES[6:], *PROTEINS[6:]])
-    done = subprocess.run(
-        [sys.executable, "-m", "digest", "deliver", "--day", f"{clock():%Y-%m-%d}", "--json"],
+    # What this puts into the outbox, the service beside it may be the one to send.
+    subprocess.run(
+        [sys.executable, "-m", "digest", "deliver", "--day", f"{clock():%Y-%m-%d}"],
         env=os.environ | service,
-        capture_output=True,
-        text=True,
         check=True,
     )
-    assert json.loads(done.stdout)["sent"] == 1
     assert set(titles(mail(mailbox, "."))[:3]) & set(GALAXIES)
 
 

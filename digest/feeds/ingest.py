@@ -52,8 +52,8 @@ def ingest_due(
     with app.db.read() as session:
         now = app.now()
         free = or_(col(Feed.leased_until).is_(None), col(Feed.leased_until) <= now)
-        due = select(Feed).where(Feed.next_fetch_at <= now, free).order_by(col(Feed.next_fetch_at))
-        feeds = list(session.exec(due))
+        due = select(Feed).where(Feed.next_fetch_at <= now, free)
+        feeds = list(session.exec(due.order_by(col(Feed.next_fetch_at), col(Feed.id))))
     reports = []
     for done, feed in enumerate(feeds):
         if stop():
