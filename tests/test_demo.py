@@ -23,6 +23,7 @@ import uvicorn
 from playwright.sync_api import sync_playwright
 from sqlmodel import col, select
 
+from digest import outcomes
 from digest.__main__ import main
 from digest.demo import batches_of, door, sample, staged
 from digest.demo.pages import site
@@ -197,9 +198,11 @@ def test_a_vote_is_told_of_and_changes_the_next_day(browser: httpx2.Client, stag
 
 def test_the_next_day_brings_everybody_other_papers(stage: Stage) -> None:
     for email in READERS:
+        mails = stage.mailbox.of(email)
+        assert len(mails) == 2, outcomes.why(stage.app, email)
         new, old = (
             str(mail.message.get_body(("plain",)).get_content())  # type: ignore[union-attr]
-            for mail in stage.mailbox.of(email)
+            for mail in mails
         )
         today, yesterday = (set(re.findall(r"arxiv\.org/abs/([\d.]+)", t)) for t in (new, old))
         assert today - yesterday
