@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from playwright.sync_api import Browser, Error, sync_playwright
 from sqlmodel import select
 from structlog.testing import capture_logs
-from web_door import Door, standing
+from web_door import Door, everything, standing
 
 from digest import subscribers
 from digest.bursts import MOST, is_burst
 from digest.delivery import deliver
-from digest.models import MailVote, Subscriber, metadata
+from digest.models import MailVote, Subscriber
 
 BASE = "http://digest.test"
 
@@ -98,17 +98,6 @@ def mail(app, ada, mailbox, clock) -> list[str]:
 @pytest.fixture
 def votes(mail) -> list[str]:
     return [path for path in mail if path.startswith("/vote/")]
-
-
-def everything(app):
-    """Every row of every table but the short memory of votes by mail."""
-    with app.db.read() as session:
-        connection = session.connection()
-        return {
-            name: [tuple(row) for row in connection.execute(table.select())]
-            for name, table in metadata.tables.items()
-            if name != "mail_vote"
-        }
 
 
 def revisions_aside(app):
