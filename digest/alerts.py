@@ -13,6 +13,7 @@ from digest.app import App
 from digest.authorities import authorities
 from digest.db import insert_new
 from digest.errors import MailError
+from digest.failing import failing
 from digest.feeds import calendar
 from digest.mail import outbox, storms
 from digest.models import Alert, Digest, Feed, OutboxMessage, PassedOver, Subscriber
@@ -36,12 +37,17 @@ class Trouble:
 
 
 def troubles(session: Session, now: datetime, finished_by: str = "") -> list[Trouble]:
-    """What is wrong now with sources and deliveries; `finished_by` is `alerts.finished_by`."""
+    """What is wrong now with sources, deliveries and jobs. `finished_by` is the setting's."""
     found = [*_silence(session, now), *_late(session, now), *_feeds(session, now)]
     if finished_by:
         found += _unfinished(session, now, finished_by)
     if storms.raging(session, now):
         found.append(Trouble(storms.NAME, storms.SENTENCE))
+    found += [
+        Trouble(f"job {job.job} {job.place}".rstrip(), job.sentence)
+        for job in failing(session, now)
+        if job.lasts
+    ]
     return found
 
 

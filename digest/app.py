@@ -4,7 +4,7 @@ import os
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -24,11 +24,14 @@ def utc_now() -> datetime:
 
 @dataclass(frozen=True)
 class App:
+    """`well` is when each job went well last in this process."""
+
     settings: Settings
     db: database.Db
     tokens: Tokens
     templates: jinja2.Environment
     now: Callable[[], datetime] = utc_now
+    well: dict[str, datetime] = field(default_factory=dict)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy import ColumnElement, func
 from sqlmodel import Session, col, select
 
+from digest.failing import Failing, failing
 from digest.feeds import batches
 from digest.models import (
     Alert,
@@ -72,6 +73,7 @@ class Figures:
     suppressions: dict[str, int]
     votes: dict[str, int]
     alerts: list[Alert]
+    failing: list[Failing]
     last_ingest: datetime | None
     last_delivery: datetime | None
 
@@ -98,6 +100,7 @@ def figures(app: "App") -> Figures:
             suppressions=REASONS | _by(session, col(Suppression.reason)),
             votes=_votes(session, now),
             alerts=list(session.exec(select(Alert).order_by(col(Alert.since)))),
+            failing=failing(session, now),
             last_ingest=last_ingest(session),
             last_delivery=last_delivery(session),
         )

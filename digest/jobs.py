@@ -10,6 +10,7 @@ from digest import (
     alerts,
     clock,
     delivery,
+    failing,
     handing,
     outcomes,
     retention,
@@ -30,9 +31,10 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class Job:
-    """`part` says which process runs it: the scheduler finds work, the worker sends mail. `run`
-    takes the application, and what says that the process is to end: a long job then leaves off at
-    the next good place. Of those that are `alone`, one runs at a time, on whatever machine."""
+    """`part` says which process runs it: the scheduler finds work, the worker sends mail; `seconds`
+    is 0 where no clock wakes it. `run` takes the application, and what says that the process is to
+    end: a long job then leaves off at the next good place. Of those that are `alone`, one runs at a
+    time, on whatever machine."""
 
     name: str
     part: str
@@ -106,6 +108,7 @@ def tidy(app: App, stop: Stop) -> None:
     signup.purge_unconfirmed(app)
     batches.forget_raw(app)
     outcomes.forget(app)
+    failing.forget(app)
     retention.forget_listings(app, stop)
 
 

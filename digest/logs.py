@@ -63,7 +63,12 @@ def _harmless(value: Any, lines: bool = False) -> Any:
         return [_harmless(each) for each in value]
     if isinstance(value, dict):
         return {_harmless(name): _harmless(each) for name, each in value.items()}
-    text = str(value)
+    text = nameless(str(value))
+    return text.translate(_CONTROLS if lines else _CONTROLS | _BREAKS)
+
+
+def nameless(text: str) -> str:
+    """The text without addresses and tokens."""
     for pattern, shown in ((_TOKEN, "[token]"), (_MARK, "[mark]"), (_ADDRESS, "[address]")):
         text = pattern.sub(shown, text)
-    return text.translate(_CONTROLS if lines else _CONTROLS | _BREAKS)
+    return text

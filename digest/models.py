@@ -548,6 +548,20 @@ class Alert(SQLModel, table=True):
     told: bool = False
 
 
+class JobFailure(SQLModel, table=True):
+    """A job that fails: so many times in a row since then, with `error` the last time; `well_at` is
+    when it went well last, as far as that is known. It goes when the job is well again."""
+
+    __tablename__ = "job_failure"
+    job: str = Field(primary_key=True)
+    place: str = Field(default="", primary_key=True)
+    since: datetime = _moment()
+    failures: int = 0
+    error: str = ""
+    failed_at: datetime = _moment()
+    well_at: datetime | None = _moment(nullable=True)
+
+
 class Bounce(SQLModel, table=True):
     """What came back of a mail: `kind` is hard, soft, policy (its sender is refused) or complaint.
 

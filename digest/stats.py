@@ -10,6 +10,7 @@ from sqlalchemy import func
 from sqlmodel import Session, col
 
 from digest import outcomes
+from digest.failing import Failing, failing
 from digest.feeds import batches
 from digest.models import Announcement, Feed, Feedback, OutboxMessage, Paper, Subscriber
 from digest.preference import Preference, preference
@@ -36,7 +37,7 @@ class Stats:
     """`outcomes` of today and yesterday, in each reader's own zone; `subscribers` by status;
     `digests` of the last seven days by what became of them; `late_seconds` is how far behind its
     hour the digest is that has waited longest, to be made or to be sent, 0 where none waits;
-    `preference` is there while two rankings are compared."""
+    `preference` is there while two rankings are compared; `failing` are the jobs that fail."""
 
     outcomes: dict[str, dict[str, int]]
     subscribers: dict[str, int]
@@ -49,6 +50,7 @@ class Stats:
     late_seconds: int
     preference: Preference | None
     batches: dict[str, int]
+    failing: list[Failing]
 
 
 def stats(app: "App") -> Stats:
@@ -76,6 +78,7 @@ def stats(app: "App") -> Stats:
             _late(session, now),
             preference(session, now),
             batches.figures(app),
+            failing(session, now),
         )
 
 

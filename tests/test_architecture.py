@@ -35,7 +35,7 @@ GROUPS = [
     ("work", "digest.backup digest.hold digest.delivery digest.keeping digest.retention"),
     ("work", "digest.feedback"),
     ("pure", "digest.ties"),
-    ("work", "digest.merging digest.news digest.outcomes digest.quiet digest.alerts"),
+    ("work", "digest.merging digest.news digest.outcomes digest.quiet digest.alerts digest.failing"),
     ("work", "digest.subscribers digest.roster digest.library digest.stats digest.doctor.*"),
     ("work", "digest.evaluation digest.shelf digest.moving digest.dossier digest.learned"),
     ("work", "digest.summaries digest.handing digest.weeks digest.drawing digest.signup"),

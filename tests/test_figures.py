@@ -15,6 +15,7 @@ from digest.models import (
     Batch,
     Bounce,
     Feed,
+    JobFailure,
     OutboxMessage,
     Subscriber,
     Suppression,
@@ -67,6 +68,7 @@ def day(app, clock):
             )
         session.add(Suppression(address_hash="x", reason="bounce", created_at=now))
         session.add(Alert(name="silence", sentence="Nobody.", since=now))
+        session.add(JobFailure(job="send", since=now, failures=4, failed_at=now))
     return papers
 
 

@@ -104,6 +104,7 @@ def test_the_metrics_are_the_figures(app, web, ada, pia, clock):
     assert found["digest_mails_day", "digest", "sent"] == 1
     assert (found["digest_outbox", "queued"], found["digest_alerts",]) == (0, 1)
     assert found["digest_last_delivery_age_seconds",] == 300
+    assert found["digest_job_failures", "", "send"] == 4
     requests = {key[1:]: value for key, value in found.items() if key[0].startswith("digest_req")}
     assert requests["/healthz", "200", "GET"] == 1
     assert requests["/papers/{id:path}", "404", "GET"] == 1

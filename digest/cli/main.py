@@ -126,6 +126,8 @@ def stats(
     )
     if found.preference:
         say(found.preference.sentence)
+    for job in found.failing:
+        say(job.sentence)
     if found.feeds:
         rows = [(row.day, row.feed, row.new, row.replaced) for row in found.feeds]
         print_table(["day", "feed", ">new", ">replaced"], rows)

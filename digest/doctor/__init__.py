@@ -26,6 +26,7 @@ def check(app: App, ask: "Resolver | None" = None) -> list[Finding]:
         *service.reachable(app, ask),
         *service.proxies(app),
         *service.running(app),
+        *service.jobs(app),
         *mail.sender(app),
         *dns.signing_key(app),
         *dns.records(app, ask),

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from digest.app import App
 from digest.doctor import pages
 from digest.doctor.finding import Finding, domain_of, is_public
+from digest.failing import failing
 from digest.mail import domains
 from digest.settings import LOOPBACK
 
@@ -131,3 +132,19 @@ def running(app: App) -> Iterator[Finding]:
             f"The service runs, but nobody serves the pages at {host}:{web.port}.",
             "Start `digest web`, or `digest run`, which serves them too.",
         )
+
+
+def jobs(app: App) -> Iterator[Finding]:
+    """What the service does by itself, and fails at."""
+    with app.db.read() as session:
+        found = failing(session, app.now())
+    for job in found:
+        yield Finding(
+            "jobs",
+            "fail" if job.lasts else "warn",
+            job.sentence,
+            "Mend what it names; it is tried again by itself, and this goes when it is well. The"
+            f" log has each run of the job {job.job}, and of a crash the lines to report.",
+        )
+    if not found:
+        yield Finding("jobs", "ok", "No job is failing.")

@@ -11,7 +11,9 @@ import structlog
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.interval import IntervalTrigger
+from sqlalchemy.exc import SQLAlchemyError
 
+from digest import failing
 from digest.app import App
 from digest.errors import DigestError
 from digest.jobs import JOBS, Job, Stop
@@ -55,13 +57,26 @@ def waking(app: App, jobs: Sequence[Job]) -> Iterator[None]:
 
 
 def run_once(app: App, job: Job, stop: Stop) -> None:
-    """Runs the job and logs what goes wrong."""
+    """Runs the job; what goes wrong is logged, and noted until it goes well again."""
     with structlog.contextvars.bound_contextvars(job=job.name, run=secrets.token_hex(4)):
         try:
             with app.db.turn(job.name) if job.alone else nullcontext(True) as free:
-                if free:
-                    job.run(app, stop)
+                if not free:
+                    return
+                job.run(app, stop)
         except DigestError as error:
             log.error("job failed", reason=str(error))
-        except Exception:
+            _note(app, job, error)
+        except Exception as error:
             log.exception("job crashed")
+            _note(app, job, error)
+        else:
+            _note(app, job, None)
+
+
+def _note(app: App, job: Job, error: Exception | None) -> None:
+    """What no clock wakes was put in by another process: it is one job wherever it runs."""
+    try:
+        failing.note(app, job.name, error, alone=job.alone or not job.seconds)
+    except (DigestError, SQLAlchemyError) as why:
+        log.warning("what became of the job could not be noted", reason=str(why))

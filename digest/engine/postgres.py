@@ -137,16 +137,20 @@ def _working(app: App) -> Iterator[None]:
 
 
 def _work(app: App, ended: Event) -> None:
+    """Whatever ends the taking of jobs, the next beginning may go well."""
+    taking = Job("take shares", "worker", AGAIN, lambda app, _stop: _taken(app, ended))
     while not ended.is_set():
-        try:
-            asyncio.run(_take(app, ended))
-        except AWAY as error:
-            log.warning(
-                "the jobs' database is away, or took this worker for dead", reason=str(error)
-            )
-        except Exception:  # whatever it was, the next beginning may go well
-            log.exception("the worker met a fault and begins anew")
+        local.run_once(app, taking, ended.is_set)
         ended.wait(AGAIN)
+
+
+def _taken(app: App, ended: Event) -> None:
+    try:
+        asyncio.run(_take(app, ended))
+    except AWAY as error:
+        raise DatabaseError(
+            f"the jobs' database is away, or took this worker for dead: {error}"
+        ) from error
 
 
 async def _take(app: App, ended: Event) -> None:
@@ -155,7 +159,8 @@ async def _take(app: App, ended: Event) -> None:
 
     @queue.task(name=TASK)
     async def prepare(first: int, end: int) -> None:
-        job = Job(TASK, "worker", 0, partial(jobs.prepare, among=range(first, end)))
+        shard = partial(jobs.prepare, among=range(first, end))
+        job = Job(f"{TASK} {first}-{end - 1}", "worker", 0, shard)
         await asyncio.to_thread(local.run_once, app, job, ended.is_set)
 
     async with queue.open_async():

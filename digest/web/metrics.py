@@ -71,6 +71,12 @@ def _of_mail(found: Figures, now: datetime) -> Iterator[GaugeMetricFamily]:
     yield _by("digest_suppressions", "Addresses without mail.", "reason", found.suppressions)
     yield _by("digest_votes_day", "Votes of 24 hours.", "vote", found.votes)
     yield _one("digest_alerts", "Troubles that last.", len(found.alerts))
+    jobs = GaugeMetricFamily(
+        "digest_job_failures", "Failures in a row of a job that fails.", labels=["job", "place"]
+    )
+    for job in found.failing:
+        jobs.add_metric([job.job, job.place], job.failures)
+    yield jobs
     for name, moment in (("ingest", found.last_ingest), ("delivery", found.last_delivery)):
         if moment is not None:
             age = (now - moment).total_seconds()
