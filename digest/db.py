@@ -114,7 +114,11 @@ class Db:
         self.waiting.append((work, mine))
         with self._turn:
             if not mine.done():
-                self._write_all([self.waiting.popleft() for _ in range(len(self.waiting))])
+                tasks = [self.waiting.popleft() for _ in range(len(self.waiting))]
+                try:
+                    self._write_all(tasks)
+                finally:
+                    _break_off(tasks)
         return mine.result()
 
     def _write_all(self, tasks: Sequence[tuple[Work, Future[Any]]]) -> None:
@@ -194,6 +198,13 @@ class Db:
 
     def close(self) -> None:
         self.engine.dispose()
+
+
+def _break_off(tasks: Sequence[tuple[Work, Future[Any]]]) -> None:
+    """Who waits for what the end of the writing thread has left undone waits no longer."""
+    for _, future in tasks:
+        if not future.done():
+            future.set_exception(DatabaseError("the process ends, and this was not written"))
 
 
 def sqlite_file(url: str) -> Path | None:

@@ -136,6 +136,8 @@ def test_a_failed_write_leaves_nothing(db: Db) -> None:
 def put(connection: Connection, url: str) -> str:
     if url == "wrong":
         raise NotFound("there is no such feed")
+    if url == "end":
+        raise SystemExit
     known = {"kind": "arxiv-rss", "next_fetch_at": NOW, "added_at": NOW}
     rest = dict.fromkeys(("title", "etag", "last_modified", "outcome"), "") | {"failures": 0}
     connection.execute(metadata.tables["feed"].insert(), {"url": url} | known | rest)
@@ -204,6 +206,17 @@ def test_what_is_not_committed_is_not_answered(db: Db) -> None:
 
     with pytest.raises(IntegrityError):
         db.together(orphan)
+    assert db.together(lambda connection: put(connection, "next")) == "next"
+
+
+@pytest.mark.sqlite
+def test_nobody_waits_for_a_thread_that_has_ended_in_the_middle_of_writing(db: Db) -> None:
+    upgrade(db)
+    first, *others = at_once(db, ["one", "end", "two"])
+    ends = [each.exception() for each in others]
+    assert first.result() == "first"
+    assert sorted(type(end).__name__ for end in ends) == ["DatabaseError"] * 2 + ["SystemExit"]
+    assert feeds(db) == {"first"}
     assert db.together(lambda connection: put(connection, "next")) == "next"
 
 
