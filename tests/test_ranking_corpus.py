@@ -110,6 +110,12 @@ def test_arrays_survive_packing() -> None:
     assert packed(parts) == packed(again)
 
 
+def test_bytes_that_tell_nothing_take_no_room_and_the_others_no_more_than_theirs() -> None:
+    numbers = np.random.default_rng(0).integers(0, 2**16, 100_000).astype(np.int64)
+    assert 200_000 < len(packed({"numbers": numbers})) < 210_000
+    assert (unpacked(packed({"numbers": numbers}))["numbers"] == numbers).all()
+
+
 @pytest.mark.parametrize("content", [b"", b"PK\3\4 and then nothing", packed({})])
 def test_what_is_no_corpus_is_refused(content: bytes) -> None:
     with pytest.raises(ValueError, match="corpus"):
