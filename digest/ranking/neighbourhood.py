@@ -76,9 +76,11 @@ class Neighbourhood:
         place[used] = np.arange(len(used))
         at = np.flatnonzero((place >= 0)[self.terms.indices])
         column = self.terms.indices[at]
-        paper = np.searchsorted(self.terms.indptr, at, side="right") - 1
-        value = _LOG[self.terms.data[at]] * self.weights.weight[column] / self._length[paper]
-        return sp.csr_array((value, (place[column], paper)), shape=(len(used), len(self)))
+        starts = np.searchsorted(at, self.terms.indptr).astype(np.int32)
+        length = np.repeat(self._length, np.diff(starts))
+        value = _LOG[self.terms.data[at]] * self.weights.weight[column] / length
+        rows = sp.csr_array((value, place[column], starts), shape=(len(self), len(used)))
+        return sp.csr_array(rows.T)
 
     @cached_property
     def _length(self) -> np.ndarray:
