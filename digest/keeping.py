@@ -153,7 +153,7 @@ def _insert(
         ],
     )
     for reader in told.keys() & number_of.keys():
-        news.keep_told(session, reader, told[reader][1])
+        news.keep_told(session, reader, told[reader][1], number_of[reader])
     enqueue_digests(
         session,
         [

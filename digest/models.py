@@ -445,11 +445,13 @@ class MailVote(SQLModel, table=True):
 
 
 class ToldNews(SQLModel, table=True):
-    """The record that keeps a reader from being told a piece of news twice."""
+    """The record that keeps a reader from being told a piece of news twice; `digest_id` is the
+    digest that told it, None where that is not known or it was known without one."""
 
     __tablename__ = "told_news"
     subscriber_id: int = Field(foreign_key="subscriber.id", primary_key=True, ondelete="CASCADE")
     news_id: int = Field(foreign_key="paper_news.id", primary_key=True, ondelete="CASCADE")
+    digest_id: int | None = None
     __table_args__ = ({"sqlite_with_rowid": False},)
 
 

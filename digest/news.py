@@ -140,8 +140,10 @@ def notes(found: Untold) -> tuple[list[dict[str, str]], list[int]]:
     return lines, [piece.id or 0 for pieces in shown for piece, _ in pieces]
 
 
-def keep_told(session: Session, subscriber_id: int, news_ids: Sequence[int]) -> None:
-    """Records that the reader has been told."""
+def keep_told(
+    session: Session, subscriber_id: int, news_ids: Sequence[int], digest_id: int
+) -> None:
+    """Records that the reader has been told by this digest."""
+    row = {"subscriber_id": subscriber_id, "digest_id": digest_id}
     if news_ids:
-        told = [{"subscriber_id": subscriber_id, "news_id": news} for news in news_ids]
-        insert_new(session, ToldNews, told)
+        insert_new(session, ToldNews, [row | {"news_id": news} for news in news_ids])

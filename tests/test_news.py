@@ -7,7 +7,8 @@ from sqlmodel import select
 from test_merging import ARTICLE, PREPRINT, TIED, mail_of, put, rows, vote
 
 from digest.delivery import deliver, prepare, preview
-from digest.models import Digest, PaperNews, Subscriber
+from digest.mail import outbox
+from digest.models import Digest, Door, Handover, PaperNews, Subscriber
 
 V2 = replace(PREPRINT, version=2, kind="replace", abstract="Fog hides most of the road.")
 PUBLISHED = replace(V2, journal="Annals of Fog", doi="10.1000/j.1")
@@ -56,6 +57,60 @@ def test_a_journal_is_told_whether_the_preprint_says_it_or_the_journal(app, ada,
     next_day(app, clock)
     prepare(app)
     assert lines(app) == [["v2, abstract changed; now published in Annals of Fog"]]
+
+
+def cancelled(app, reader, clock):
+    """A digest with news that its reader, who paused, was never handed; then she comes back."""
+    liked(app, reader, clock)
+    put(app, V2)
+    next_day(app, clock)
+    prepare(app)
+    with app.db.write() as session:
+        session.get(Subscriber, reader.id).status = "paused"
+    assert outbox.send_due(app).cancelled == 1
+    with app.db.write() as session:
+        session.get(Subscriber, reader.id).status = "active"
+
+
+def test_what_a_digest_told_that_nobody_saw_is_told_by_the_next_one(app, ada, clock, mailbox):
+    cancelled(app, ada, clock)
+    for titles in (IMAGES[1:2], IMAGES[2:3]):
+        next_day(app, clock, titles)
+        assert deliver(app).sent == 1
+    assert lines(app) == [["v2, abstract changed"], ["v2, abstract changed"], []]
+    assert "v2, abstract changed" in mailbox.messages[0].get_body(("plain",)).get_content()
+
+
+def test_what_an_earlier_digest_told_stays_told(app, ada, clock, mailbox):
+    liked(app, ada, clock)
+    put(app, replace(PREPRINT, journal="Annals of Fog", kind="replace"))
+    next_day(app, clock)
+    assert deliver(app).sent == 1
+    cancelled(app, ada, clock)
+    next_day(app, clock, IMAGES[1:2])
+    assert deliver(app).sent == 1
+    assert lines(app)[-1] == ["v2, abstract changed"]
+
+
+def test_what_another_door_has_told_stays_told(app, ada, clock, mailbox):
+    with app.db.write() as session:
+        session.add(Door(subscriber_id=ada.id, url="https://chat.test/x", added_at=app.now()))
+    liked(app, ada, clock)
+    put(app, V2)
+    next_day(app, clock)
+    prepare(app)
+    with app.db.write() as session:
+        (digest,) = session.exec(select(Digest))
+        (door,) = session.exec(select(Door))
+        done = {"status": "done", "due_at": app.now()}
+        session.add(Handover(digest_id=digest.id, door_id=door.id, **done))
+        session.get(Subscriber, ada.id).status = "paused"
+    assert outbox.send_due(app).cancelled == 1
+    with app.db.write() as session:
+        session.get(Subscriber, ada.id).status = "active"
+    next_day(app, clock, IMAGES[1:2])
+    assert deliver(app).sent == 1
+    assert lines(app) == [["v2, abstract changed"], []]
 
 
 def test_a_merge_tells_of_the_journal_only_who_did_not_know_it(app, ada, clock):

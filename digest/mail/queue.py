@@ -12,7 +12,15 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, or_, select, update
 from sqlmodel import Session, col
 
-from digest.models import Handover, OutboxMessage, Pick, Subscriber, Suppression
+from digest.models import (
+    Digest,
+    Handover,
+    OutboxMessage,
+    Pick,
+    Subscriber,
+    Suppression,
+    ToldNews,
+)
 from digest.prepared import Prepared
 
 OPEN = ("queued", "deferred")
@@ -155,12 +163,15 @@ def settle(connection: Connection, message: Waiting, worker: str, **values: Any)
 
 
 def bring_back(connection: Connection, digest_id: int) -> None:
-    """The papers of a digest that nobody saw may be picked again, and count as covered no more;
-    not where another door has it."""
+    """The papers of a digest that nobody saw may be picked again, and count as covered no more, and
+    its news are told again; not where another door has it."""
     elsewhere = select(col(Handover.digest_id)).where(
         col(Handover.digest_id) == digest_id, col(Handover.status).in_(("waiting", "done"))
     )
     connection.execute(delete(Pick).where(col(Pick.digest_id) == digest_id, ~elsewhere.exists()))
+    reader = select(col(Digest.subscriber_id)).where(col(Digest.id) == digest_id).scalar_subquery()
+    its = (col(ToldNews.subscriber_id) == reader, col(ToldNews.digest_id) == digest_id)
+    connection.execute(delete(ToldNews).where(*its, ~elsewhere.exists()))
 
 
 def release(connection: Connection, messages: Iterable[Waiting], worker: str) -> None:
