@@ -12,6 +12,7 @@ import scipy.sparse as sp
 
 from digest.ranking.corpus import Corpus
 
+FEW = 100  # papers, of which each term counts
 _AT_ONCE = 500_000  # occurrences that are sorted at once, in some 20 MB
 
 
@@ -70,7 +71,7 @@ class Counts:
     def plain(self) -> Any:
         """How often each paper has each word as it stands: csr uint8, papers × words."""
         said = np.flatnonzero(self.corpus.text)
-        words, having, papers, counts = _tally(
+        words, having, papers, counts = tally(
             self.corpus.text[said].astype(np.int64), self.corpus.paper[said], len(self.corpus), 1
         )
         lengths = np.zeros(len(self.corpus.words), int)
@@ -85,10 +86,10 @@ class Counts:
 def count(corpus: Corpus, *, min_papers: int | None = None) -> Counts:
     """Count the terms of some papers; those in fewer than `min_papers` papers are left out (by
     default 2, or 1 where there are fewer than 100 papers)."""
-    least = min_papers or (1 if len(corpus) < 100 else 2)
+    least = min_papers or (1 if len(corpus) < FEW else 2)
     places = _Places.of(corpus.text, len(corpus.words))
     parts = [
-        _tally(*_occurrences(corpus, places, low, high), len(corpus), least)
+        tally(*_occurrences(corpus, places, low, high), len(corpus), least)
         for low, high in pairwise(_bounds(corpus, places.times))
     ]
     keys, lengths, papers, counts = (np.concatenate(some) for some in zip(*parts, strict=True))
@@ -158,7 +159,7 @@ def _occurrences(
     )
 
 
-def _tally(
+def tally(
     keys: np.ndarray, papers: np.ndarray, total: int, least: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """The distinct keys that at least so many papers have, and how many have each; then for one

@@ -15,6 +15,7 @@ from digest.ranking.latent import Latent
 from digest.ranking.neighbourhood import Neighbourhood
 from digest.ranking.packing import lines, packed, texts, unpacked
 from digest.ranking.profile import Profile
+from digest.ranking.recounting import numbered, recount
 from digest.ranking.weighing import Weights, joined, papers_having, unit, weigh
 
 BACKGROUND = 1000
@@ -104,12 +105,14 @@ class FeatureSpace:
         Terms are weighed anew. What words mean is learned anew where enough papers came and went;
         until then papers of both have their meaning as it is.
         """
-        counts, came = count(corpus), rows < 0
+        came = rows < 0
         gone = len(self.neighbourhood) - int((~came).sum())
         moved = max(int(came.sum()), gone)  # of one that changed, both
         if self.latent.moved + moved > LATENT_LASTS * len(rows):
-            return FeatureSpace.of_counts(counts)
-        latent = self.latent.among(self.vocabulary.words, corpus.words, moved)
+            return FeatureSpace.of_counts(count(corpus))
+        number = numbered(self.vocabulary.words, corpus.words)
+        counts = recount(corpus, self.vocabulary, self.neighbourhood.terms, rows, number)
+        latent = self.latent.among(number, moved)
         meaning = self.neighbourhood.meaning[rows]
         meaning[came] = _meaning(latent, counts.take(came))
         return FeatureSpace._of(counts, latent, meaning)

@@ -1,6 +1,5 @@
 """A latent space: what words mean by the company they keep (LSA: a truncated SVD of TF-IDF)."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -55,11 +54,10 @@ class Latent:
         centre = np.asarray((rows @ components.astype(np.float32)).mean(axis=0))
         return cls(words, weight, components, centre)
 
-    def among(self, before: Sequence[str], after: Sequence[str], moved: int) -> "Latent":
-        """The same where the words are others now and so many more papers have come or gone; a
-        word that is no more says nothing."""
-        place = {word: at for at, word in enumerate(after)}
-        words = np.array([place.get(before[at], -1) for at in self.words], np.int32)
+    def among(self, number: np.ndarray, moved: int) -> "Latent":
+        """The same where the words have other numbers now (from 1 on; -1: none, and such a
+        word says nothing), and so many more papers have come or gone."""
+        words = (number[self.words + 1] - 1).astype(np.int32)
         kept = words >= 0
         return replace(
             self,
