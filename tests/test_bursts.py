@@ -2,7 +2,6 @@
 vote, change their mind and take it back."""
 
 import re
-import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,7 +13,8 @@ import pytest
 from conftest import MORNING, announce
 from hypothesis import given
 from hypothesis import strategies as st
-from playwright.sync_api import Browser, Error, sync_playwright
+from playwright.sync_api import Browser, Error
+from real_browser import real_browser
 from sqlmodel import select
 from structlog.testing import capture_logs
 from web_door import Door, everything, standing
@@ -233,29 +233,23 @@ def test_a_burst_on_one_digest_is_no_matter_of_anothers(app, web, ada, pia, mail
 @pytest.fixture
 def browser(door: Door, mail) -> Iterator[Browser]:
     """Started after the mail was sent, since each has an event loop of its own."""
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        pytest.skip("needs chromium")
     port = urlsplit(door.address).port
     rules = f"MAP digest.test 127.0.0.1:{port}, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
-    with sync_playwright() as driver:
-        args = ["--no-sandbox", f"--host-resolver-rules={rules}"]
-        started = driver.chromium.launch(executable_path=chromium, args=args)
+    with real_browser(f"--host-resolver-rules={rules}") as started:
         yield started
-        started.close()
 
 
 def visit(browser: Browser, paths: list[str]) -> None:
-    """Opens each link in a page of its own, runs what is there, scrolls, waits, and leaves."""
+    """Opens one link after the other, runs what is there, scrolls, and waits before it leaves."""
     with browser.new_context() as context:
+        page = context.new_page()
         for path in paths:
-            answer = context.new_page().goto(f"{BASE}{path}")
+            answer = page.goto(f"{BASE}{path}")
             assert answer is not None
             assert answer.status == 200
-        for page in context.pages:
             page.mouse.wheel(0, 600)
-            page.wait_for_load_state("networkidle")
-            page.close(run_before_unload=True)
+        page.wait_for_load_state("networkidle")
+        page.close(run_before_unload=True)
 
 
 def test_a_robot_with_a_browser_at_delivery_and_a_day_later(app, web, mail, clock, browser):

@@ -5,7 +5,6 @@ import asyncio
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -20,7 +19,7 @@ from pathlib import Path
 import httpx2
 import pytest
 import uvicorn
-from playwright.sync_api import sync_playwright
+from real_browser import real_browser
 from sqlmodel import col, select
 
 from digest import outcomes
@@ -121,12 +120,8 @@ def test_a_mail_is_shown_in_a_sandbox_and_its_links_open_in_new_tabs(
 def test_in_a_real_browser_the_frame_holds_and_its_links_open_in_new_tabs(
     browser: httpx2.Client, stage: Stage
 ) -> None:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        pytest.skip("needs chromium")
     base = stage.app.settings.web.base_url
-    with sync_playwright() as driver:
-        window = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+    with real_browser() as window:
         inbox = window.new_page(viewport={"width": 390, "height": 844})
         complaints: list[str] = []
         inbox.on("console", lambda message: complaints.append(message.text))
@@ -137,7 +132,6 @@ def test_in_a_real_browser_the_frame_holds_and_its_links_open_in_new_tabs(
         opening.value.get_by_role("button", name="Yes, more like this").wait_for()
         assert inbox.evaluate("document.documentElement.scrollWidth") == 390
         assert complaints == []
-        window.close()
 
 
 def test_the_text_part_and_the_source_are_a_tap_away(browser: httpx2.Client, stage: Stage) -> None:

@@ -1,14 +1,13 @@
 """The way in: the form with its preview, categories by field, what is wrong, the first digest."""
 
 import re
-import shutil
 from datetime import UTC, datetime
 from html import unescape
 from urllib.parse import urlsplit
 
 import pytest
 from conftest import STRANGER, announce
-from playwright.sync_api import sync_playwright
+from real_browser import real_browser
 from sqlmodel import select
 from web_door import bearer, by_address, mailed_link, read, standing
 
@@ -351,14 +350,9 @@ def test_confirming_before_any_paper_promises_the_regular_one(app, web):
 
 @pytest.mark.slow
 def test_the_preview_comes_while_typing_and_the_zone_is_guessed(app, door, papers):
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        pytest.skip("needs chromium")
     door.pages = create(app)
     port = urlsplit(door.address).port
-    with sync_playwright() as driver:
-        args = ["--no-sandbox", f"--host-resolver-rules=MAP digest.test 127.0.0.1:{port}"]
-        browser = driver.chromium.launch(executable_path=chromium, args=args)
+    with real_browser(f"--host-resolver-rules=MAP digest.test 127.0.0.1:{port}") as browser:
         context = browser.new_context(
             timezone_id="Europe/Berlin", viewport={"width": 360, "height": 740}
         )
@@ -381,6 +375,5 @@ def test_the_preview_comes_while_typing_and_the_zone_is_guessed(app, door, paper
         page.locator("#bring li").first.wait_for()
         assert page.evaluate("document.documentElement.scrollWidth") == 360
         assert not [said for said in complaints if "Content Security Policy" in said]
-        browser.close()
     with app.db.read() as session:
         assert session.exec(select(Subscriber)).all() == []

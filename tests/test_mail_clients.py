@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import sync_playwright
+from real_browser import real_browser
 from test_render import ABSTRACT, ENV, copies, item, mail
 
 from digest.mail import letters
@@ -84,13 +84,8 @@ def test_the_markup_is_sound_and_accessible(report):
 
 @pytest.fixture(scope="module")
 def browser():
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        pytest.skip("needs chromium")
-    with sync_playwright() as driver:
-        started = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+    with real_browser() as started:
         yield started
-        started.close()
 
 
 def bare(html):
