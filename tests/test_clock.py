@@ -17,8 +17,10 @@ from digest.changes import Changes
 from digest.delivery import deliver, prepare
 from digest.feeds.ingest import add_feed, ingest_due, ingest_sources
 from digest.feeds.leases import lease
+from digest.feeds.store import store
 from digest.mail import outbox
 from digest.models import Digest, OutboxMessage, Paper, Pick, Subscriber
+from digest.papers import Entry, Listing
 
 
 def test_an_hour_back_after_the_mail_sends_nothing_twice(app, ada, clock, mailbox):
@@ -76,6 +78,49 @@ def test_papers_that_come_after_the_clock_stepped_back_are_new(app, ada, clock, 
     with app.db.read() as session:
         got = set(session.exec(select(Paper.key).join(Pick, col(Pick.paper_id) == Paper.id)))
     assert len(got & late) >= 9
+
+
+def test_a_clock_that_was_a_month_ahead_dates_no_paper_of_the_days_between(app, ada, clock):
+    """It made a digest then; once it is right, papers bear the hour at which they come, until the
+    day of that digest is there and has papers that it did not hold."""
+    come(app, clock().date())
+    deliver(app)
+    first = clock()
+    clock.forward(days=30)
+    come(app, clock().date())
+    assert deliver(app).sent == 1
+    for day in (1, 2, 3, 29, 30, 31):
+        clock.moment = first + timedelta(days=day, hours=-3)
+        jobs.tidy(app, lambda: False)
+        come(app, clock().date(), "late ")
+        clock.forward(hours=3)
+        deliver(app)
+    late = [paper for paper in rows(app, Paper) if "late" in paper.title]
+    assert {paper.announced_at - paper.updated_at for paper in late[:9]} == {timedelta(0)}
+    digests = sorted(rows(app, Digest), key=lambda digest: digest.day)
+    days = [(digest.day - first.date()).days for digest in digests]
+    assert days == [0, 1, 2, 3, 29, 30, 31]
+    assert [digest.candidates for digest in digests[:4]] == [3, 3, 3, 3]
+    picked = Counter(pick.paper_id for pick in all_picks(app))
+    assert picked == Counter(paper.id for paper in rows(app, Paper))
+
+
+def come(app, day, word=""):
+    """Three papers of the day, by the way of a feed."""
+    entries = tuple(
+        Entry(
+            key=f"arxiv:{day:%y%m}.{day.day:02}{len(word)}{n:02}",
+            day=day,
+            title=f"Image generation {word}by {what} on {day:%d %B}",
+            abstract=f"We generate images by {what}.",
+            authors=(f"Ann {what.title()}", f"Bo {day:%d%m}{word}"),
+            categories=("cs.CV",),
+            url=f"https://arxiv.org/abs/{day:%y%m%d}{n}",
+        )
+        for n, what in enumerate(("fog", "rain", "snow"), start=1)
+    )
+    with app.db.write() as session:
+        store(session, Listing("", None, entries), None, app.now())
 
 
 def test_a_feed_is_asked_again_at_once_when_the_clock_is_right_again(app, source, clock):  # noqa: F811

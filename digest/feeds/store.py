@@ -16,6 +16,7 @@ from digest.feeds.works import NEWS, Known, Work, distinct, enter, names_of
 from digest.merging import absorb
 from digest.models import metadata
 from digest.papers import Entry, Listing
+from digest.schedule import window
 
 PAPER, ALIAS = metadata.tables["paper"], metadata.tables["paper_alias"]
 ANNOUNCEMENT, UPVOTES = metadata.tables["announcement"], metadata.tables["upvotes"]
@@ -54,9 +55,9 @@ def store(
     alone(session, "papers")  # what makes two records one paper is no unique key
     known = _known(session, listing.entries)
     aliased = set(known.named)
-    recorded_at = _after_digests(session, now)
+    ahead = _made_ahead(session, now)
     for entry in listing.entries:
-        enter(entry, known, now, recorded_at)
+        enter(entry, known, now, _after_digests(entry.day, now, ahead))
     works = [work for work in distinct(known.named.values()) if work.entries]
     new = [work for work in works if work.id is None]
     updated = [work for work in works if work.id is not None and work.changed]
@@ -73,11 +74,19 @@ def store(
     return Tally(len(listing.entries) + rejected, len(new), len(updated), rejected)
 
 
-def _after_digests(session: Session, now: datetime) -> datetime:
-    """Later than every digest there is: what comes now was in none of them, also where the clock
-    stepped back since."""
-    newest = session.scalar(select(func.max(metadata.tables["digest"].c.created_at)))
-    return now if newest is None else max(now, newest + timedelta(milliseconds=1))
+def _made_ahead(session: Session, now: datetime) -> dict[date, datetime]:
+    """The last moment at which digests of a day were made, where that is now or later: by a clock
+    that stepped back since."""
+    made = metadata.tables["digest"].c
+    query = select(made.day, func.max(made.created_at)).where(made.created_at >= now)
+    return dict(session.execute(query.group_by(made.day)).all())
+
+
+def _after_digests(day: date, now: datetime, ahead: Mapping[date, datetime]) -> datetime:
+    """Later than every digest by which papers of the day could count as covered: what comes now was
+    in none of them. Digests of other days leave it alone, however far the clock was ahead."""
+    made = [at for of, at in ahead.items() if window(of)[0] <= day <= of]
+    return max([now, *(at + timedelta(milliseconds=1) for at in made)])
 
 
 def _known(session: Session, entries: Sequence[Entry]) -> Known:
