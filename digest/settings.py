@@ -254,6 +254,7 @@ class Logs(Section):
 
 class Engine(Section):
     kind: Literal["local", "postgres"] = "local"
+    beat_file: Path | None = None
 
 
 class Settings(BaseSettings):

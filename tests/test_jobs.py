@@ -1,6 +1,7 @@
 """What the service does by itself."""
 
 import time
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -71,6 +72,20 @@ def test_a_job_that_fails_does_not_stop_the_others(app, monkeypatch):
     monkeypatch.setattr(local, "JOBS", both)
     with local.running(app, ["worker"]):
         assert eventually(lambda: done == [app])
+
+
+def test_a_file_is_touched_whenever_a_job_went_well(app, tmp_path):
+    beat = tmp_path / "beat"
+    engine = app.settings.engine.model_copy(update={"beat_file": beat})
+    watched = replace(app, settings=app.settings.model_copy(update={"engine": engine}))
+
+    def fail(app, stop):
+        raise outbox.MailError("the server refuses our password")
+
+    local.run_once(watched, jobs.Job("bad", "worker", 60, fail), never)
+    assert not beat.exists()
+    local.run_once(watched, jobs.Job("good", "worker", 60, jobs.send), never)
+    assert beat.exists()
 
 
 @pytest.mark.sqlite

@@ -1,10 +1,14 @@
 """What a fresh machine gets: locks that cover what we import, and a README whose commands hold."""
 
+import os
 import re
+import subprocess
+import time
 import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
@@ -64,3 +68,37 @@ def test_the_readme_has_the_two_commands_that_do_all_their_set_up() -> None:
 def test_what_the_readme_links_to_is_there() -> None:
     linked = re.findall(r"\]\(([^):#]+)\)", README)
     assert [path for path in linked if not (ROOT / path).exists()] == []
+
+
+COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))
+
+
+@pytest.mark.parametrize("name", ["scheduler", "worker"])
+def test_a_container_without_a_port_is_healthy_while_it_touches_its_file(
+    name: str, tmp_path: Path
+) -> None:
+    service = COMPOSE["services"][name]
+    file = service["environment"]["DIGEST_ENGINE__BEAT_FILE"]
+    assert str(Path(file).parent) in service["tmpfs"]
+    shell, command = service["healthcheck"]["test"]
+    assert shell == "CMD-SHELL" and command.count(file) == 1
+    beat = tmp_path / "beat"
+
+    def healthy() -> bool:
+        done = subprocess.run(
+            ["sh", "-c", command.replace(file, str(beat))], check=False, capture_output=True
+        )
+        return done.returncode == 0
+
+    assert not healthy()
+    beat.touch()
+    assert healthy()
+    os.utime(beat, (0, time.time() - 400))
+    assert not healthy()
+
+
+def test_all_containers_say_how_they_are() -> None:
+    """Or `docker compose up --wait` fails; the pages' is in the image."""
+    without = {name for name, one in COMPOSE["services"].items() if "healthcheck" not in one}
+    assert without == {"web"} and "\nHEALTHCHECK " in (ROOT / "Dockerfile").read_text("utf-8")
+    assert not [one for one in COMPOSE["services"].values() if "disable" in str(one)]

@@ -72,6 +72,16 @@ def run_once(app: App, job: Job, stop: Stop) -> None:
             _note(app, job, error)
         else:
             _note(app, job, None)
+            _beat(app)
+
+
+def _beat(app: App) -> None:
+    file = app.settings.engine.beat_file
+    if file is not None:
+        try:
+            file.touch()
+        except OSError as error:
+            log.warning("engine.beat_file cannot be touched", reason=str(error))
 
 
 def _note(app: App, job: Job, error: Exception | None) -> None:
