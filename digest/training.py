@@ -214,7 +214,7 @@ def rows_of(db: Db, space: "FeatureSpace", papers: Sequence[Paper]) -> Any:
     import scipy.sparse as sp  # noqa: PLC0415 (slow import)
 
     fitted = _fitted(db, space.version)
-    at = np.array([fitted.row(p.id or 0, p.updated_at) for p in papers], int)
+    at = np.array([fitted.row(p.id or 0, _milliseconds(p.updated_at)) for p in papers], int)
     made = space.transform([paper for paper, row in zip(papers, at, strict=True) if row < 0])
     both = sp.vstack([space.neighbourhood.rows(at[at >= 0]), made], format="csr")
     place = np.argsort(np.argsort(at < 0, kind="stable"), kind="stable")
@@ -241,7 +241,7 @@ def _known(db: Db, space: "FeatureSpace", session: Session, named: Collection[in
 
 
 def _made(
-    db: Db, space: "FeatureSpace", session: Session, changed: dict[int, datetime]
+    db: Db, space: "FeatureSpace", session: Session, changed: dict[int, int]
 ) -> tuple[list[int], Any]:
     """The ids and rows of papers that the space does not hold, of those that have a text."""
     import numpy as np  # noqa: PLC0415 (slow import)
@@ -256,7 +256,7 @@ def _made(
     made = space.transform(new)
     for paper, start, end in zip(new, made.indptr, made.indptr[1:], strict=False):
         row = made.indices[start:end].copy(), made.data[start:end].copy()
-        rows[paper.id or 0] = kept[paper.id or 0, paper.updated_at] = row
+        rows[paper.id or 0] = kept[paper.id or 0, _milliseconds(paper.updated_at)] = row
     ids = sorted(rows)
     columns, values = zip(*(rows[paper] for paper in ids), strict=True) if ids else ((), ())
     matrix = sp.csr_array(
@@ -272,16 +272,15 @@ def _made(
 
 @dataclass(frozen=True, slots=True)
 class _Fitted:
-    """Which row of the space is which paper's, and when the paper had been changed last."""
+    """Which row of the space is which paper's, and when (in ms) that had been changed last."""
 
     row_of: dict[int, int]
     changed: "np.ndarray"
 
-    def row(self, paper: int, changed_at: datetime) -> int:
+    def row(self, paper: int, changed_at: int) -> int:
         """The row of the paper as it is now, or -1."""
         row = self.row_of.get(paper, -1)
-        same = row >= 0 and self.changed[row] == round(changed_at.timestamp() * 1000)
-        return row if same else -1
+        return row if row >= 0 and int(self.changed[row]) == changed_at else -1
 
 
 @lru_cache(maxsize=1)
@@ -295,20 +294,28 @@ def _fitted(db: Db, version: str) -> _Fitted:
 
 
 @lru_cache(maxsize=1)
-def _kept_rows(db: Db, version: str) -> dict[tuple[int, datetime], tuple[Any, Any]]:  # noqa: ARG001
+def _kept_rows(db: Db, version: str) -> dict[tuple[int, int], tuple[Any, Any]]:  # noqa: ARG001
     """Columns and values of a paper's row, by its id and when it was changed: one for each
     database and feature space."""
     return {}
 
 
-def _changed(session: Session, named: Collection[int]) -> dict[int, datetime]:
-    """When each of the papers was changed last."""
-    wanted, found = sorted(named), dict[int, datetime]()
+def _changed(session: Session, named: Collection[int]) -> dict[int, int]:
+    """When each of the papers was changed last, in ms. Their numbers stand in the statement, since
+    to bind each takes many times as long as to look for it."""
+    wanted, found = sorted(named), dict[int, int]()
     table = Paper.__table__.c  # type: ignore[attr-defined]
+    ids: Any = sa.bindparam("ids", expanding=True, literal_execute=True)
+    changed = sa.type_coerce(table.updated_at, sa.BigInteger)
+    query = sa.select(table.id, changed).where(table.id.in_(ids))
     for start in range(0, len(wanted), 5000):
-        some = table.id.in_(wanted[start : start + 5000])
-        found.update(session.execute(sa.select(table.id, table.updated_at).where(some)).all())
+        found.update(session.execute(query, {"ids": wanted[start : start + 5000]}).all())
     return found
+
+
+def _milliseconds(moment: datetime) -> int:
+    """The moment as it is stored."""
+    return round(moment.timestamp() * 1000)
 
 
 def _id(subscriber: Subscriber) -> int:
