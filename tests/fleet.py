@@ -64,11 +64,12 @@ def serve(settings: Settings, part: str, log: str) -> None:
     """What a process of the fleet runs: the service as it is, but in a hurry."""
     from digest.cli import service
     from digest.engine import postgres
-    from digest.mail import queue
+    from digest.mail import queue, sending
 
     os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), 2)
     sys.stdout = sys.stderr
-    queue.LEASE = timedelta(seconds=LEASE)
+    queue.LEASE, queue.HELD = timedelta(seconds=LEASE), timedelta(seconds=LEASE / 2)
+    sending.RENEW = LEASE / 8
     postgres.SHARD, postgres.OFTEN, postgres.BEAT, postgres.DEAD = 20, 1, 1, 4
     with open_app(settings) as app:
         {"scheduler": service.scheduler, "worker": service.worker}[part](app)

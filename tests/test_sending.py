@@ -232,6 +232,57 @@ def test_who_lost_a_lease_can_neither_begin_nor_settle(app, ada):
     assert rows(app)[0].status == "sent"
 
 
+class Slow(Mailbox):
+    """Takes a minute and a half for each message; meanwhile another process looks for work."""
+
+    def __init__(self, app, clock):
+        super().__init__()
+        self.app, self.clock, self.stolen = app, clock, []
+
+    async def handle_DATA(self, server, session, envelope):
+        self.clock.forward(seconds=90)
+        self.stolen += taken(self.app)
+        return await super().handle_DATA(server, session, envelope)
+
+
+def taken(app):
+    """What another process may lease now."""
+    with app.db.connect() as connection:
+        return queue.lease(connection, app.now(), "another", 50)
+
+
+@pytest.mark.postgres
+def test_what_a_dead_process_had_not_begun_is_free_soon(app, clock):
+    people = crowd(app, 4)
+    put_digest(app, *people)
+    key = people[-1].email_key
+    with app.db.connect() as connection:
+        *waiting, begun = queue.lease(connection, clock(), "the dead", 50)
+        seen = queue.Seen("active", people[-1].email, 0, app.tokens.address_hashes(key), "")
+        assert queue.begin(connection, begun, "the dead", seen, clock())
+    clock.forward(minutes=2, seconds=1)
+    assert [message.id for message in taken(app)] == [message.id for message in waiting]
+    clock.forward(minutes=28)
+    with app.db.write() as session:
+        assert queue.recover(session, clock(), alone=False) == (1, 0)
+
+
+def test_who_is_slow_and_lives_keeps_what_it_has_taken(app, clock, serve, monkeypatch):
+    monkeypatch.setattr(sending, "RENEW", 0)
+    put_digest(app, *crowd(app, 4))
+    slow = Slow(app, clock)
+    assert outbox.send_due(serve(slow, connections=1)).sent == 4
+    assert slow.stolen == []
+
+
+def test_who_wakes_late_leaves_alone_what_another_has_taken(app, clock, serve):
+    put_digest(app, *crowd(app, 4))
+    slow = Slow(app, clock)
+    assert outbox.send_due(serve(slow, connections=1)).sent == 2  # the lease ends during the second
+    assert len(slow.stolen) == 2
+    assert [row.leased_by for row in rows(app)] == [None, None, "another", "another"]
+
+
 def test_turns_follow_each_other_as_configured_and_slower_when_asked():
     turns = pace.Pace(per_minute=30)
     assert turns.wait(10.0) == 0

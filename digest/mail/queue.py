@@ -24,6 +24,7 @@ from digest.models import (
 from digest.prepared import Prepared
 
 OPEN = ("queued", "deferred")
+HELD = timedelta(minutes=2)  # a message not begun: who lives renews it, who is late finds it gone
 LEASE = timedelta(minutes=30)  # longer than the slowest server may take for one message
 UNANSWERED_TWICE = (
     "handed over twice without an answer: it may have arrived twice, once or not at all"
@@ -110,8 +111,15 @@ def lease(
     found = sorted(found, key=lambda row: (row.priority, row.due_at, row.id))[:count]
     if found:
         chosen = col(OutboxMessage.id).in_([row.id for row in found])
-        connection.execute(_OUTBOX.where(chosen).values(leased_by=worker, leased_until=now + LEASE))
+        connection.execute(_OUTBOX.where(chosen).values(leased_by=worker, leased_until=now + HELD))
     return found
+
+
+def renew(connection: Connection, ids: Iterable[int], worker: str, now: datetime) -> None:
+    """Those of the messages that are still leased to `worker`, and not begun, stay so."""
+    mine = (col(OutboxMessage.id).in_(ids), col(OutboxMessage.leased_by) == worker)
+    which = _OUTBOX.where(*mine, col(OutboxMessage.status).in_(OPEN))
+    connection.execute(which.values(leased_until=now + HELD))
 
 
 @cache

@@ -24,6 +24,7 @@ from digest.mail.writer import Ready, Writer
 
 BATCH = 50  # messages that are read together
 LOOK = 1.0  # seconds between looks for mail that overtakes what is left of a batch
+RENEW = 30.0  # seconds between renewals of the leases of what is not begun: a quarter of queue.HELD
 WAITS = (5, 15, 30, 60, 120)  # minutes after the first refusal for now, the second, …
 GIVE_UP = timedelta(hours=20)  # then the next digest is about to come
 
@@ -54,7 +55,8 @@ class Run:
         self._pace = Pace(app.settings.smtp.per_minute)
         self._drafts: deque[Draft | Unwanted] = deque()
         self._looked = 0.0
-        self._busy = 0
+        self._renewed = time.monotonic()
+        self._busy: set[int] = set()
         self._settled = asyncio.Event()
         self._kept_back: set[int] = set()
 
@@ -113,6 +115,8 @@ class Run:
     def _next(self) -> Draft | Unwanted | None:
         """The next message; None where there is none, or where it is not yet its turn."""
         now = time.monotonic()
+        if now - self._renewed >= RENEW:
+            self._renew()
         if not self._drafts:
             self._drafts.extend(self._read(self._claim()))
             self._looked = now
@@ -126,9 +130,17 @@ class Run:
         return self._drafts.popleft()
 
     def _claim(self, before: int | None = None) -> list[Waiting]:
+        """What this run has under way is none of it, though its lease may have ended meanwhile."""
         now = self._app.now()
         with self._rows.begin():
-            return queue.lease(self._rows, now, self._lease, BATCH, only=self._only, before=before)
+            found = queue.lease(self._rows, now, self._lease, BATCH, only=self._only, before=before)
+        return [message for message in found if message.id not in self._busy]
+
+    def _renew(self) -> None:
+        held = [*self._busy, *(draft.message.id for draft in self._drafts)]
+        with self._rows.begin():
+            queue.renew(self._rows, held, self._lease, self._app.now())
+        self._renewed = time.monotonic()
 
     def _read(self, messages: list[Waiting]) -> list[Draft | Unwanted]:
         if not messages:
@@ -144,7 +156,7 @@ class Run:
                 await self._settled.wait()
 
     async def _settle(self, connection: Connection, draft: Draft | Unwanted) -> None:
-        self._busy += 1
+        self._busy.add(draft.message.id)
         try:
             if isinstance(draft, Unwanted):
                 self._record(draft.message, draft.status, response=draft.why)
@@ -153,7 +165,7 @@ class Run:
             else:
                 self._learn(draft.message, await self._hand_over(connection, draft, *made))
         finally:
-            self._busy -= 1
+            self._busy.discard(draft.message.id)
             self._settled.set()
         if self._progress is not None:
             done = sum(self.counts[name] for name in ("sent", "failed", "deferred", "cancelled"))
