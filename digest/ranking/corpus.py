@@ -2,9 +2,11 @@
 
 import hashlib
 from array import array
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import compress
 from typing import Any, Protocol
 
 import numpy as np
@@ -98,13 +100,10 @@ class Corpus:
 
     def joined(self, other: "Corpus") -> "Corpus":
         """These papers and behind them the other ones."""
-        names = tuple(sorted({*self.words, *other.words}))
-        number = {name: at for at, name in enumerate(names, 1)}
-        both = [
-            np.array([_END, *map(number.__getitem__, c.words)], np.int32) for c in (self, other)
-        ]
+        names, mine = _merged(self.words, other.words)
+        theirs = np.array([_END, *(bisect_left(names, word) + 1 for word in other.words)], np.int32)
         categories = tuple(sorted({*self.categories, *other.categories}))
-        (mine, theirs), size = both, len(self.text)
+        size = len(self.text)
         known = np.isin(theirs[other.brought[0]], mine[self.brought[0]])
         return Corpus(
             names,
@@ -125,7 +124,7 @@ class Corpus:
         used[brought.ravel()] = True
         used[_END] = False
         number = np.cumsum(used, dtype=np.int32) * used
-        kept = tuple(self.words[at] for at in np.flatnonzero(used[1:]))
+        kept = tuple(compress(self.words, used[1:].tolist()))
         coded = np.flatnonzero(np.bincount(self.codes.indices, minlength=len(self.categories)))
         categories = tuple(self.categories[at] for at in coded)
         return replace(
@@ -192,6 +191,17 @@ def ones(columns: np.ndarray, starts: np.ndarray, width: int) -> Any:
     """A matrix whose rows have ones in these columns: csr float32, rows × width."""
     shape = (len(starts) - 1, width)
     return sp.csr_array((np.ones(len(columns), np.float32), columns, starts), shape=shape)
+
+
+def _merged(words: Sequence[str], more: Iterable[str]) -> tuple[tuple[str, ...], np.ndarray]:
+    """The words of both in alphabetical order, in which the first ones are already; and the number
+    that each of these has now, behind a 0."""
+    new = sorted(set(more).difference(words))
+    before = np.array([bisect_left(words, word) for word in new], np.int64)
+    names = np.insert(np.array(words, object), before, np.array(new, object))
+    number = np.arange(len(words) + 1, dtype=np.int32)
+    number[1:] += np.searchsorted(before, np.arange(len(words)), side="right").astype(np.int32)
+    return tuple(names.tolist()), number
 
 
 class _Numbers(dict[str, int]):

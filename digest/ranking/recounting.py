@@ -1,5 +1,6 @@
 """The counts of a later corpus from those of the former one: what is new alone is counted."""
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -16,9 +17,15 @@ _MANY = 0.2  # of the papers: where so many are new, all are counted
 
 
 def numbered(before: Sequence[str], after: Sequence[str]) -> np.ndarray:
-    """The number among the words after of each word before, or -1; behind a 0."""
-    place = {word: at for at, word in enumerate(after, 1)}
-    return np.array([0, *(place.get(word, -1) for word in before)], np.int64)
+    """The number among the words after of each word before, or -1; behind a 0. Both are in
+    alphabetical order, and few words are in one of them alone."""
+    gone = [bisect_left(before, word) for word in set(before).difference(after)]
+    new = [bisect_left(after, word) for word in set(after).difference(before)]
+    number = np.full(len(before) + 1, -1, np.int64)
+    number[0] = 0
+    stays = np.delete(np.arange(1, len(before) + 1), gone)
+    number[stays] = np.delete(np.arange(1, len(after) + 1), new)
+    return number
 
 
 def recount(
