@@ -30,7 +30,7 @@ class _Form:
         given = {**self.fixed, **values}
         for name, stored in self.stored.items():
             given[name] = stored(given[name])
-        return [given[name] for name in self.order] if self.order else given
+        return list(map(given.__getitem__, self.order)) if self.order else given
 
 
 class Prepared:
@@ -86,11 +86,12 @@ class Prepared:
 
     def _at(self, connection: Connection, work: Callable[[Any, _Form], Done]) -> Done:
         """What the work gives that is done at a cursor with the statement's form."""
-        dialect, raw = connection.dialect, connection.connection
+        dialect, raw = connection.dialect, connection.connection.driver_connection
+        assert raw is not None
         form = self._forms.get(dialect.name) or self._forms.setdefault(
             dialect.name, _compiled(self._statement, dialect)
         )
-        alone = not connection.in_transaction()
+        alone = not (connection.in_transaction() or _commits_itself(connection))
         try:
             cursor = raw.cursor()
             done = work(cursor, form)
@@ -115,6 +116,10 @@ class Prepared:
             kind.dialect_impl(dialect).result_processor(dialect, column[1])
             for kind, column in zip(self._types, description, strict=True)
         ]
+
+
+def _commits_itself(connection: Connection) -> bool:
+    return connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT"
 
 
 def _compiled(statement: UpdateBase | SelectBase, dialect: Dialect) -> _Form:

@@ -4,7 +4,7 @@ a bounced mail is known again."""
 import hashlib
 import hmac
 import re
-from base64 import urlsafe_b64encode
+from binascii import b2a_base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -52,6 +52,7 @@ class Token:
     issued_at: datetime
 
 
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _SHAPE = re.compile(r"[0-9a-f-]{7,80}\.[A-Za-z0-9_-]{43}")
 
 
@@ -68,7 +69,7 @@ class Tokens:
 
     def __init__(self, secrets: Sequence[str]) -> None:
         self._keys = list(reversed(secrets))  # itsdangerous signs with the last
-        self._signing: dict[Purpose, bytes] = {}
+        self._signing: dict[Purpose, hmac.HMAC] = {}
         self._marking = [_key("digest.mark:", secret) for secret in secrets]
         self._hashing = [_key("", secret) for secret in secrets]
 
@@ -77,12 +78,15 @@ class Tokens:
     ) -> str:
         minute = int(now.timestamp()) // 60
         payload = f"{subscriber_id:x}-{epoch:x}-{subject:x}-{minute:x}"
-        key = self._signing.get(purpose)
-        if key is None:
-            key = self._signing[purpose] = self._signer(purpose).derive_key()
+        keyed = self._signing.get(purpose)
+        if keyed is None:
+            key = self._signer(purpose).derive_key()
+            keyed = self._signing[purpose] = hmac.new(key, digestmod="sha256")
         # What itsdangerous would make of it, which derives the key anew each time.
-        signature = urlsafe_b64encode(hmac.digest(key, payload.encode("ascii"), "sha256"))
-        return f"{payload}.{signature.rstrip(b'=').decode('ascii')}"
+        stamped = keyed.copy()
+        stamped.update(payload.encode("ascii"))
+        signature = b2a_base64(stamped.digest(), newline=False).translate(_URL_SAFE, b"=")
+        return f"{payload}.{signature.decode('ascii')}"
 
     def read(self, purpose: Purpose, token: str, now: datetime) -> Token:
         """Raises InvalidToken, or ExpiredToken where only its time is over."""

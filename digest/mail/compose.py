@@ -46,8 +46,9 @@ def compose(
         subscriber.view_epoch,
     )
     vote = links.votes(bearer)
+    sender = service(settings)
     return DigestMail(
-        service=service(settings),
+        service=sender,
         postal_address=settings.mail.postal_address,
         day=digest.day,
         since=digest.since,
@@ -61,19 +62,23 @@ def compose(
                 sentence=pick.sentence,
                 exploring=pick.exploring,
                 topic=pick.topic,
-                similar=tuple(cards[copy] for copy in pick.similar or () if copy in cards),
+                similar=_copies(pick.similar, cards) if pick.similar else (),
             )
             for pick in picks
         ),
         news=tuple(Note(**note) for note in digest.news),
         also=tuple(Note(**note) for note in digest.also),
         trending=trending,
-        why=f"You get this because {subscriber.email} is subscribed to {service(settings)}.",
+        why=f"You get this because {subscriber.email} is subscribed to {sender}.",
         preferences_url=links.preferences(bearer),
         unsubscribe_url=links.unsubscribe(bearer),
         view_url=links.view(bearer),
         welcome=digest.welcome,
     )
+
+
+def _copies(similar: Sequence[int], cards: Mapping[int, Card]) -> tuple[Card, ...]:
+    return tuple(cards[copy] for copy in similar if copy in cards)
 
 
 class Editions:
@@ -110,7 +115,8 @@ def load(
     session: Session, subscriber: Subscriber, digest: Digest, settings: Settings, links: Links
 ) -> DigestMail:
     """The mail of a kept digest, made from its picks and the day's frozen parts."""
-    picks = picks_of(session, [digest.id or 0]).get(digest.id or 0, [])
+    number = digest.id or 0
+    picks = picks_of(session, {number: digest.reasons}).get(number, [])
     frozen = Editions()
     frozen.read(session, digest.day, papers_of(picks))
     cards, trending = frozen.cards(digest.day), frozen.trending(digest.day)
@@ -127,14 +133,13 @@ def papers_of(picks: Iterable[Any]) -> set[int]:
     return papers
 
 
-def picks_of(session: Session, digests: Sequence[int]) -> dict[int, list[Picked]]:
-    """The picks of each digest, in their order."""
-    connection = session.connection()
-    reasons = dict(connection.execute(_REASONS, {"digests": digests}).all())
-    picks: dict[int, list[Picked]] = {}
-    for digest, position, paper, *shown in connection.execute(_PICKED, {"digests": digests}):
-        picked = Picked._make((position, paper, reason_of(reasons[digest], position), *shown))
-        picks.setdefault(digest, []).append(picked)
+def picks_of(session: Session, reasons: Mapping[int, Sequence[str]]) -> dict[int, list[Picked]]:
+    """The picks of each digest, in their order; `reasons` are those of the digests."""
+    picks: dict[int, list[Picked]] = {digest: [] for digest in reasons}
+    found = session.connection().execute(_PICKED, {"digests": list(reasons)})
+    for digest, position, paper, *shown in found:
+        reason = reason_of(reasons[digest], position)
+        picks[digest].append(Picked._make((position, paper, reason, *shown)))
     return picks
 
 
@@ -143,9 +148,6 @@ def reason_of(reasons: Sequence[str], position: int) -> str:
     return reasons[position - 1] if position <= len(reasons) else ""
 
 
-_REASONS = select(col(Digest.id), col(Digest.reasons)).where(
-    col(Digest.id).in_(bindparam("digests", expanding=True))
-)
 _PICKED = (
     select(
         col(Pick.digest_id),

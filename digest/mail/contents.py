@@ -21,6 +21,10 @@ class Card:
     journal: str | None = None
     summary: str = ""
 
+    def __hash__(self) -> int:
+        """Cards are looked up by themselves, ten for each mail; equal ones are of one paper."""
+        return hash(self.key)
+
     @classmethod
     def from_json(cls, card: Mapping[str, Any]) -> Self:
         lists = {"authors": tuple(card["authors"]), "categories": tuple(card["categories"])}

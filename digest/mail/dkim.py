@@ -17,21 +17,23 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from digest.errors import SettingsError
 
-SIGNED = (
-    "From",
-    "To",
-    "Subject",
-    "Date",
-    "Message-ID",
-    "Reply-To",
-    "MIME-Version",
-    "Content-Type",
-    "List-Id",
-    "List-Unsubscribe",
-    "List-Unsubscribe-Post",
-    "Feedback-ID",
-    "Auto-Submitted",
-    "Precedence",
+SIGNED = frozenset(
+    {
+        "From",
+        "To",
+        "Subject",
+        "Date",
+        "Message-ID",
+        "Reply-To",
+        "MIME-Version",
+        "Content-Type",
+        "List-Id",
+        "List-Unsubscribe",
+        "List-Unsubscribe-Post",
+        "Feedback-ID",
+        "Auto-Submitted",
+        "Precedence",
+    }
 )
 _SPACES = re.compile(rb"[ \t]+")
 
@@ -49,15 +51,13 @@ class Signer:
 
         `headers` are (name, folded value) as they will be sent; `at` is the time of signing.
         """
-        names = [name for name, _ in headers if name in SIGNED]
-        # From is named once more than it is there, so that nobody can add a second one.
-        listed = ":".join([*names, "From"]).lower()
+        covered = [header for header in headers if header[0] in SIGNED]
         value = (
             f"v=1; a=rsa-sha256; c=relaxed/simple; d={self._domain}; s={self._selector};\r\n"
-            f" t={int(at.timestamp())};\r\n h={_fold(listed, ':')};\r\n"
+            f" t={int(at.timestamp())};\r\n h={_listed(tuple(name for name, _ in covered))};\r\n"
             f" bh={_body_hash(body)};\r\n b="
         )
-        lines = [_relaxed(name, value) for name, value in headers if name in SIGNED]
+        lines = [_relaxed(name, value) for name, value in covered]
         lines.append(_relaxed("DKIM-Signature", value).removesuffix(b"\r\n"))
         signature = self._key.sign(b"".join(lines), padding.PKCS1v15(), hashes.SHA256())
         text = base64.b64encode(signature).decode()
@@ -90,14 +90,15 @@ def _loaded(path: Path, changed: int) -> rsa.RSAPrivateKey:  # noqa: ARG001 (mak
 
 
 @lru_cache(maxsize=16)
-def _fold(text: str, separator: str) -> str:
-    """Breaks after separators, so that no line grows long."""
+def _listed(names: tuple[str, ...]) -> str:
+    """The names with colons between them, no line of them long. From is named once more than it is
+    there, so that nobody can add a second one."""
     lines = [""]
-    for part in text.split(separator):
-        if len(lines[-1]) + len(part) > 66:
+    for name in (*names, "From"):
+        if len(lines[-1]) + len(name) > 66:
             lines.append("")
-        lines[-1] += part + separator
-    return "\r\n ".join(lines).removesuffix(separator)
+        lines[-1] += f"{name.lower()}:"
+    return "\r\n ".join(lines).removesuffix(":")
 
 
 @lru_cache(maxsize=64)  # most headers are the same in all mails of a run

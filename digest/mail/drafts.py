@@ -57,7 +57,7 @@ def read(
     """A draft for each message, in their order; `editions` takes up the days' frozen parts."""
     readers = _rows(session, Subscriber, _READER, [m.subscriber_id for m in messages])
     digests = _rows(session, Digest, _DIGEST, [m.digest_id for m in messages if m.digest_id])
-    picks = picks_of(session, list(digests))
+    picks = picks_of(session, {key: digest.reasons for key, digest in digests.items()})
     papers: dict[date, set[int]] = {}
     for key, digest in digests.items():
         papers.setdefault(digest.day, set()).update(papers_of(picks.get(key, ())))

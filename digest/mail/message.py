@@ -27,6 +27,7 @@ _HIDDEN = re.compile("[\u061c\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9
 _ADDRESS = re.compile(
     r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,250}[A-Za-z0-9])?"
 )
+_FOLDED = (b" ", b"\t")  # what a header's further lines begin with
 _WORD_ROOM = 45  # bytes: as base64 60 characters, with =?utf-8?b?…?= 72
 
 
@@ -121,6 +122,7 @@ def wire_address(address: str) -> str | None:
     return address if whole and ".." not in address and len(address) <= 254 else None
 
 
+@lru_cache(maxsize=128)  # asked where a mail is read, where it is made and for its header
 def mail_address(address: str) -> str | None:
     """The address as mail is sent to it: in ASCII wherever that can be, else with its part before
     the @ in UTF-8, which a server must offer to take (SMTPUTF8, RFC 6531); None for no address."""
@@ -190,8 +192,8 @@ def _body(rendered: Rendered | Encoded, boundary: str) -> bytes:
             f"--{boundary}\r\nContent-Type: text/{kind}; charset=utf-8\r\n"
             "Content-Transfer-Encoding: quoted-printable\r\n\r\n"
         )
-        lines = encode(content) if isinstance(content, str) else content
-        parts += [head.encode("ascii"), lines, b"\r\n"]
+        lines = [encode(content)] if isinstance(content, str) else content
+        parts += [head.encode("ascii"), *lines, b"\r\n"]
     return b"".join([*parts, f"--{boundary}--\r\n".encode("ascii")])
 
 
@@ -201,8 +203,9 @@ def _check(head: bytes) -> None:
     bare = head.replace(b"\r\n", b"")
     if b"\r" in bare or b"\n" in bare or b"\x00" in bare:
         raise ValueError("a message has a bare CR, LF or NUL in it")
-    names = re.findall(rb"^([!-9;-~]+):", head, re.MULTILINE)
-    if len({name.lower() for name in names}) != len(names) or b"\r\n\r\n" in head:
+    lines = head.removesuffix(b"\r\n").split(b"\r\n")
+    names = [line.partition(b":")[0].lower() for line in lines if not line.startswith(_FOLDED)]
+    if len(set(names)) != len(names) or b"" in lines:
         raise ValueError("a message has a header twice, or an empty line in its head")
-    if max(map(len, head.split(b"\r\n"))) > 998:
+    if max(map(len, lines)) > 998:
         raise ValueError("a message has a line of more than 998 bytes")

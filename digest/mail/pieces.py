@@ -68,15 +68,20 @@ class Piece:
 
     def fill(
         self, values: Mapping[str, bytes], sentence: int | None = None, marks: Marks = ("", "")
-    ) -> bytes:
+    ) -> list[bytes]:
         """The text with the encoded `values` in their places, of which one without a value stays
-        empty, and the `marks` around the `sentence`, where there is such a one."""
+        empty, and the `marks` around the `sentence`, where there is such a one. It comes in parts,
+        so that a mail is put together once."""
         whole = self._parts.copy()
         for name, place in self._places:
             whole[place] = values.get(name, b"")
         if sentence is not None and sentence in self._sentences:
             whole[self._sentences[sentence]] = self._mark(sentence, marks)
-        return b"".join(whole)
+        return whole
+
+    def at(self, name: str) -> int:
+        """Where among the parts the slot of this name stands."""
+        return next(place for slot, place in self._places if slot == name)
 
     def room(self, values: Mapping[str, bytes]) -> int:
         """The bytes of the text with the values in it."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from functools import lru_cache, partial
 from html import escape
+from itertools import chain
 
 import jinja2
 
@@ -39,17 +40,19 @@ class Rendered:
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """A mail without its headers, both parts as they are sent: see `pieces.encode`."""
+    """A mail without its headers, both forms as they are sent (see `pieces.encode`), each in parts
+    that are to be put together."""
 
     subject: str
-    html: bytes
-    text: bytes
+    html: list[bytes]
+    text: list[bytes]
 
 
 def render_digest(env: jinja2.Environment, mail: DigestMail) -> Rendered:
     """The digest as its reader sees it: what is sent, decoded."""
     sent = encode_digest(env, mail)
-    return Rendered(sent.subject, pieces.decode(sent.html), pieces.decode(sent.text))
+    html, text = (pieces.decode(b"".join(parts)) for parts in (sent.html, sent.text))
+    return Rendered(sent.subject, html, text)
 
 
 def encode_digest(env: jinja2.Environment, mail: DigestMail) -> Encoded:
@@ -68,17 +71,31 @@ def encode_digest(env: jinja2.Environment, mail: DigestMail) -> Encoded:
     shown = {
         "subject": pieces.encode(escape(subject)),
         "preheader": pieces.encode(escape(preheader)),
-        "picks": b"\r\n".join(html),
         "below": below.html,
     }
-    plain = {"picks": b"".join(text), "below": below.text}
+    plain = {"below": below.text}
     shown["day"], plain["day"] = common(in_words(mail.day))
     shown["count"], plain["count"] = common(count)
     shown["why"], plain["why"] = both(pieces.clean(mail.why))
     for name in LINKS:
         shown[name], plain[name] = both(getattr(mail, name))
     frame = shared.frame(env, mail.service, mail.postal_address, bool(mail.preferences_url))
-    return Encoded(subject, frame.html.fill(shown), frame.text.fill(plain))
+    return Encoded(
+        subject, _within(frame.html, shown, html, b"\r\n"), _within(frame.text, plain, text, b"")
+    )
+
+
+def _within(
+    frame: pieces.Piece, values: dict[str, bytes], papers: Iterable[list[bytes]], between: bytes
+) -> list[bytes]:
+    """The frame with the papers in it."""
+    picks: list[bytes] = []
+    for paper in papers:
+        picks += paper
+        picks.append(between)
+    whole, place = frame.fill(values), frame.at("picks")
+    whole[place : place + 1] = picks[:-1]
+    return whole
 
 
 def public(mail: DigestMail) -> DigestMail:
@@ -109,14 +126,15 @@ def _count(shown: int, candidates: int, since: date, day: date) -> str:
 
 def _papers(
     env: jinja2.Environment, mail: DigestMail, own: Sequence[Own]
-) -> tuple[list[bytes], list[bytes]]:
+) -> tuple[list[list[bytes]], list[list[bytes]]]:
     """Each paper's HTML and text, with as much of it as there is room for, the best ones first."""
     frame = _frame_bytes(env, mail)
     papers = [_piece(env, item, "full") for item in mail.items]
     html, text = _filled(env, papers, own)
-    wire = sum(map(len, html)) + sum(map(len, text))
+    size = sum(map(len, chain.from_iterable(html)))
+    wire = size + sum(map(len, chain.from_iterable(text)))
     # Decoded it is shorter than encoded, so that hardly any mail needs to be decoded for its size.
-    if _fits(frame, [(sum(map(len, html)), wire)]) or _fits(frame, [(_decoded(html), wire)]):
+    if _fits(frame, [(size, wire)]) or _fits(frame, [(_decoded(map(b"".join, html)), wire)]):
         return html, text
     papers = [_piece(env, item, "title") for item in mail.items]
     sizes = list(map(partial(_bytes, env), papers, own))
@@ -133,7 +151,7 @@ def _papers(
 
 def _filled(
     env: jinja2.Environment, papers: Sequence[Part], own: Sequence[Own]
-) -> tuple[list[bytes], list[bytes]]:
+) -> tuple[list[list[bytes]], list[list[bytes]]]:
     before, _, after = shared.bit(env, "mark")
     marks = before, after
     pairs = list(zip(papers, own, strict=True))

@@ -6,7 +6,6 @@ import secrets
 import time
 from collections import Counter, deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
 
@@ -67,7 +66,7 @@ class Run:
         with self._app.db.read() as session:
             self._total = queue.due(session, self._app.now(), self._only)
         workers = [self._work() for _ in range(self._app.settings.smtp.connections)]
-        with self._app.db.steps() as self._rows, ThreadPoolExecutor(1) as self._signing:
+        with self._app.db.steps() as self._rows:
             ends = await asyncio.gather(*workers, return_exceptions=True)
             self._give_back([draft.message for draft in self._drafts])
         failures = [end for end in ends if isinstance(end, BaseException)]
@@ -132,14 +131,14 @@ class Run:
     def _claim(self, before: int | None = None) -> list[Waiting]:
         """What this run has under way is none of it, though its lease may have ended meanwhile."""
         now = self._app.now()
-        with self._rows.begin():
-            found = queue.lease(self._rows, now, self._lease, BATCH, only=self._only, before=before)
+        with self._app.db.connect() as connection:
+            found = queue.lease(connection, now, self._lease, BATCH, only=self._only, before=before)
         return [message for message in found if message.id not in self._busy]
 
     def _renew(self) -> None:
         held = [*self._busy, *(draft.message.id for draft in self._drafts)]
-        with self._rows.begin():
-            queue.renew(self._rows, held, self._lease, self._app.now())
+        with self._app.db.connect() as connection:
+            queue.renew(connection, held, self._lease, self._app.now())
         self._renewed = time.monotonic()
 
     def _read(self, messages: list[Waiting]) -> list[Draft | Unwanted]:
@@ -160,10 +159,10 @@ class Run:
         try:
             if isinstance(draft, Unwanted):
                 self._record(draft.message, draft.status, response=draft.why)
-            elif (made := await self._make(draft)) is None:
+            elif (ready := self._make(draft)) is None:
                 self._defer(draft.message, "this mail could not be made: the log says why")
             else:
-                self._learn(draft.message, await self._hand_over(connection, draft, *made))
+                self._learn(draft.message, await self._hand_over(connection, draft, ready))
         finally:
             self._busy.discard(draft.message.id)
             self._settled.set()
@@ -171,26 +170,21 @@ class Run:
             done = sum(self.counts[name] for name in ("sent", "failed", "deferred", "cancelled"))
             self._progress(done, max(done, self._total))
 
-    async def _make(self, draft: Draft) -> tuple[Ready, bytes] | None:
+    def _make(self, draft: Draft) -> Ready | None:
         try:
-            ready = self._writer.make(draft, self._editions)
-            return ready, await asyncio.get_running_loop().run_in_executor(
-                self._signing, ready.content
-            )
+            return self._writer.make(draft, self._editions)
         except Exception:  # one mail that cannot be made must not hold up all others
             log.exception("a mail could not be made", message=draft.message.id)
             return None
 
-    async def _hand_over(
-        self, connection: Connection, draft: Draft, ready: Ready, content: bytes
-    ) -> Outcome:
+    async def _hand_over(self, connection: Connection, draft: Draft, ready: Ready) -> Outcome:
         def before_data() -> bool:
             now = self._app.now()
             return queue.begin(self._rows, draft.message, self._lease, draft.seen, now)
 
         try:
             return await connection.send(
-                ready.return_path, ready.recipient, content, before_data, dotless=True
+                ready.return_path, ready.recipient, ready.content, before_data, dotless=True
             )
         except MailError:  # nothing was handed over, and the address has no part in it
             self._give_back([draft.message])
@@ -212,8 +206,8 @@ class Run:
 
     def _give_back(self, messages: list[Waiting]) -> None:
         if messages:
-            with self._rows.begin():
-                queue.release(self._rows, messages, self._lease)
+            with self._app.db.connect() as connection:
+                queue.release(connection, messages, self._lease)
 
     def _learn(self, message: Waiting, outcome: Outcome) -> None:
         if outcome.slow:
@@ -266,8 +260,8 @@ class Run:
 
     def _unseen(self, message: Waiting, digest_id: int, values: dict[str, object]) -> bool:
         """Ends a digest that its reader never got."""
-        with self._rows.begin():
-            ours = queue.settle(self._rows, message, self._lease, **values)
+        with self._app.db.connect() as connection:
+            ours = queue.settle(connection, message, self._lease, **values)
             if ours:
-                queue.bring_back(self._rows, digest_id)
+                queue.bring_back(connection, digest_id)
         return ours

@@ -66,8 +66,8 @@ def below(
 ) -> Below:
     """What stands below the papers: more by followed authors, news of liked ones, the trending."""
     parts = [_also(env, also), _news(env, news), _trending(env, trending)]
-    html = b"".join(part.html.fill({}) for part in parts)
-    text = b"".join(part.text.fill({}) for part in parts)
+    html = b"".join(piece for part in parts for piece in part.html.fill({}))
+    text = b"".join(piece for part in parts for piece in part.text.fill({}))
     return Below(html, text, sum(part.html_bytes for part in parts))
 
 

@@ -1,10 +1,9 @@
 """From a message in the outbox to the bytes that are sent; made again, they are the same bytes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parseaddr
-from functools import partial
 
 from digest.app import App
 from digest.errors import SettingsError
@@ -21,11 +20,10 @@ from digest.settings import Mail
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """Which address a message goes to, where it comes back to if it bounces, and what makes its
-    bytes: mostly the signature, which lets other threads go on meanwhile."""
+    """A message's bytes, which address it goes to, and where it comes back to if it bounces."""
 
     recipient: str
-    content: Callable[[], bytes]
+    content: bytes
     return_path: str
 
 
@@ -56,8 +54,7 @@ class Writer:
         assert recipient is not None
         mark = self.app.tokens.mark(message.subscriber_id, message.id)
         bearer = Bearer(message.subscriber_id, reader.link_epoch, message.created_at)
-        content = partial(
-            self.message,
+        content = self.message(
             self._rendered(draft, bearer, editions),
             kind=message.kind,
             # A name that came with an unconfirmed request may be anything.
