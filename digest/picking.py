@@ -1,27 +1,23 @@
-"""Which of the day's papers a subscriber gets: scores, picks and their reasons."""
+"""The digest that a subscriber gets: its picks with their reasons, and what else there was."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from math import exp, log
+from math import exp
 from typing import TYPE_CHECKING, NamedTuple
 
 from digest import training
-from digest.candidates import Window, closed_rows, latest_day, old_rows, open_window
+from digest.candidates import latest_day
+from digest.choosing import Table, chosen, tables
 from digest.editions import titles_by_id
 from digest.errors import NotFound
 from digest.models import Paper, Subscriber
 from digest.subscribers import find
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from digest.app import App
-    from digest.ranking.features import FeatureSpace
-    from digest.ranking.reasons import Insight, Reason
+    from digest.ranking.reasons import Reason
     from digest.ranking.selection import Choice
-    from digest.settings import Ranking, Settings
-    from digest.training import Readers
 
 ALSO = 20
 
@@ -73,31 +69,13 @@ class RankedPaper:
     reasons: list[str]
 
 
-@dataclass(frozen=True)
-class _Table:
-    """A block of readers before a window of papers. `closed` (readers × papers) says which papers a
-    reader's digest may not hold. `challenger` is compared with `ranking`."""
-
-    window: Window
-    readers: "Readers"
-    closed: "np.ndarray"
-    insight: "Insight"
-    ranking: "Ranking"
-    challenger: "Ranking | None"
-
-    @property
-    def scores(self) -> "np.ndarray":
-        """Readers × papers."""
-        return self.insight.scored.total
-
-
 def rank(app: "App", email: str, day: date | None = None, limit: int = 20) -> list[RankedPaper]:
     """The order in which the subscriber would be offered the day's papers, with the reasons."""
     from digest.ranking.reasons import reasons  # noqa: PLC0415 (slow import)
 
     training.refit_if_due(app)
     subscriber, day = _reader(app, email, day)
-    (table,) = _tables(app, [subscriber], day, again=False)
+    (table,) = tables(app, [subscriber], day, again=False)
     scores = table.scores[0]
     rows = sorted((~table.closed[0]).nonzero()[0].tolist(), key=lambda row: (-scores[row], row))
     rows = rows[:limit]
@@ -155,18 +133,18 @@ def telling(app: "App", reader: Subscriber) -> list[Paper]:
     return [table.window.papers[row] for row in rows]
 
 
-def _latest(app: "App", reader: Subscriber) -> _Table:
+def _latest(app: "App", reader: Subscriber) -> Table:
     with app.db.read() as session:
         day = latest_day(session, app.now())
     if day is None:
         raise NotFound("no paper was announced in the last week")
-    return _tables(app, [reader], day, again=False, trial=True)[0]
+    return tables(app, [reader], day, again=False, trial=True)[0]
 
 
 def plans(app: "App", subscribers: Sequence[Subscriber], day: date, *, again: bool) -> list[Plan]:
     """A block's digests of the day. With `again`, who has that day's digest gets no picks."""
-    tables = _tables(app, subscribers, day, again=again)
-    made = {each.subscriber.id: each for table in tables for each in _planned(app, table)}
+    found = tables(app, subscribers, day, again=again)
+    made = {each.subscriber.id: each for table in found for each in _planned(app, table)}
     return [made[person.id] for person in subscribers]
 
 
@@ -179,11 +157,11 @@ def _reader(app: "App", email: str, day: date | None) -> tuple[Subscriber, date]
     return subscriber, day
 
 
-def _planned(app: "App", table: _Table) -> list[Plan]:
+def _planned(app: "App", table: Table) -> list[Plan]:
     """The digests of the table's readers, in their order."""
     from digest.ranking.reasons import read_closely  # noqa: PLC0415 (slow import)
 
-    drafted = [_drafted(table, at) for at in range(len(table.readers.subscribers))]
+    drafted = [chosen(table, at) for at in range(len(table.readers.subscribers))]
     table.window.sentences.make(choice.row for each in drafted for choice, _ in each)
     found = [_reasons(table, at, [choice for choice, _ in each]) for at, each in enumerate(drafted)]
     titles = _titles(app, found)
@@ -224,7 +202,7 @@ def _titles(app: "App", found: "Iterable[Sequence[tuple[Reason, ...]]]") -> dict
 
 
 def _plan(
-    table: _Table,
+    table: Table,
     at: int,
     drafted: "list[tuple[Choice, str | None]]",
     picks: tuple[Picked, ...],
@@ -251,56 +229,8 @@ def _plan(
     )
 
 
-def _drafted(table: _Table, at: int) -> "list[tuple[Choice, str | None]]":
-    """The choices with their teams: those of two rankings in turns, where two are compared."""
-    from digest.ranking.interleave import team_draft  # noqa: PLC0415 (slow import)
-
-    ours = _choices(table, at, table.ranking)
-    if table.challenger is None:
-        return [(choice, None) for choice in ours]
-    drafted = team_draft(
-        ours,
-        _choices(table, at, table.challenger),
-        table.readers.subscribers[at].per_digest,
-        seed=_seed(table, at),
-        key=lambda choice: choice.row,
-    )
-    shown = {choice.row for choice, _ in drafted}
-    return [
-        (choice._replace(similar=tuple(row for row in choice.similar if row not in shown)), team)
-        for choice, team in drafted
-    ]
-
-
-def _choices(table: _Table, at: int, rules: "Ranking") -> "list[Choice]":
-    from digest.ranking.selection import Rules, select  # noqa: PLC0415 (slow import)
-
-    subscriber, profile = table.readers.subscribers[at], table.readers.profiles[at]
-    return select(
-        table.scores[at],
-        table.window.rows,
-        table.window.credit,
-        profile,
-        Rules(
-            count=subscriber.per_digest,
-            min_score=_logit(subscriber.min_score),
-            fold=rules.fold,
-            variety=rules.variety,
-            explore=rules.explore,
-            topics=rules.topics,
-        ),
-        seed=_seed(table, at),
-        topics=table.insight.topics[at],
-        skip=table.closed[at],
-    )
-
-
-def _seed(table: _Table, at: int) -> str:
-    return f"{table.readers.subscribers[at].id} {table.window.day.isoformat()}"
-
-
 def _picks(
-    table: _Table,
+    table: Table,
     drafted: "Sequence[tuple[Choice, str | None]]",
     found: "Sequence[tuple[Reason, ...]]",
     marked: Sequence[int | None],
@@ -329,7 +259,7 @@ def _picks(
     )
 
 
-def _reasons(table: _Table, at: int, choices: "Sequence[Choice]") -> "list[tuple[Reason, ...]]":
+def _reasons(table: Table, at: int, choices: "Sequence[Choice]") -> "list[tuple[Reason, ...]]":
     """The model's reasons, and before them the author that the reader follows."""
     from digest.ranking.reasons import Reason, spoken  # noqa: PLC0415 (slow import)
 
@@ -345,71 +275,5 @@ def _topic(found: "Sequence[Reason]") -> str | None:
     return next((reason.label for reason in found if reason.kind == "topic"), None)
 
 
-def _tables(
-    app: "App",
-    subscribers: Sequence[Subscriber],
-    day: date,
-    *,
-    again: bool,
-    trial: bool = False,
-) -> list[_Table]:
-    """The readers before the papers. Whoever reads daily has only the newest day's left, and is
-    not scored for those of the week."""
-    import numpy as np  # noqa: PLC0415 (slow import)
-
-    space = training.feature_space(app)
-    window = open_window(app, space, day)
-    readers = training.ready(app, space, subscribers, keep=not trial)
-    with app.db.read() as session:
-        if trial:
-            closed = old_rows(session, readers, window)
-        else:
-            closed = closed_rows(session, readers, window, again=again)
-    daily = np.asarray(closed[:, len(window.newest.papers) :].all(axis=1))
-    return [
-        _table(app, space, some, readers.some(which), closed[which, : len(some.papers)])
-        for some, which in (
-            (window.newest, np.flatnonzero(daily)),
-            (window, np.flatnonzero(~daily)),
-        )
-        if len(which)
-    ]
-
-
-def _table(
-    app: "App", space: "FeatureSpace", window: Window, readers: "Readers", closed: "np.ndarray"
-) -> _Table:
-    from digest.ranking.reasons import insight  # noqa: PLC0415 (slow import)
-
-    return _Table(
-        window,
-        readers,
-        closed,
-        insight(
-            space,
-            readers.rankers,
-            readers.profiles,
-            readers.profile_rows,
-            readers.known,
-            window.rows,
-        ),
-        app.settings.ranking,
-        challenger(app.settings),
-    )
-
-
-def challenger(settings: "Settings") -> "Ranking | None":
-    """The rules to compare with those of the ranking, whose own stand for what is left out."""
-    given = settings.challenger.model_dump(exclude_none=True)
-    return settings.ranking.model_copy(update=given) if given else None
-
-
 def _chance(score: float) -> float:
     return 1 / (1 + exp(-max(-50.0, min(50.0, score))))
-
-
-def _logit(chance: float | None) -> float | None:
-    if chance is None:
-        return None
-    chance = min(max(chance, 1e-9), 1 - 1e-9)
-    return log(chance / (1 - chance))
