@@ -93,9 +93,11 @@ def _refit_if_due(app: "App") -> bool:
     known = select(StoredSpace.documents, StoredSpace.newest, StoredSpace.fitted_at)
     with app.db.read() as session:
         stored = session.exec(known.where(READABLE).order_by(newest_first)).first()
-        last = stored[1] if stored else 0
-        later = select(func.count()).where(fitting.LISTED, col(Paper.id) > last)
-        came = session.exec(later).one()
+        news = col(Paper.id) > (stored[1] if stored else 0)
+        if stored:  # what a reader had named before is news on the day on which it is listed
+            lately = col(Paper.announced_day) >= (stored[2] - LASTS).date()
+            news = sa.or_(news, lately & (col(Paper.announced_at) > stored[2]))
+        came = session.exec(select(func.count()).where(fitting.LISTED, news)).one()
     if not came or (stored and not _is_stale(stored[0], came, stored[2].date(), app.now().date())):
         return False
     refit(app)

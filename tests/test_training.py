@@ -9,8 +9,11 @@ from sklearn.linear_model import LogisticRegression
 from sqlalchemy import delete, update
 from sqlmodel import select
 
-from digest import feedback, fitting, training
+from digest import feedback, fitting, seeds, training
+from digest.citations import parse_citations
+from digest.feeds.store import store
 from digest.models import Paper, StoredRanker, StoredSpace, Subscriber
+from digest.papers import Entry, Listing
 
 
 def space(app):
@@ -58,6 +61,29 @@ def test_few_papers_are_learned_after_a_week(app, clock):
     assert training.refit_if_due(app)
     clock.forward(days=8)
     assert not training.refit_if_due(app)
+
+
+def test_a_paper_that_a_reader_named_is_new_on_the_day_on_which_it_is_listed(app, ada, clock):
+    announce(app, clock().date(), [f"Paper {at}" for at in range(99)])
+    with app.db.write() as session:
+        seeds.plant(session, ada.id, parse_citations("arxiv:2611.00001"), clock())
+    assert training.refit_if_due(app)
+    clock.forward(days=1)
+    assert not training.refit_if_due(app)
+    listed = Entry(
+        key="arxiv:2611.00001",
+        day=clock().date(),
+        title="Isotachophoresis in the fog",
+        abstract="We separate ions of fog.",
+        authors=("Ann Able",),
+        categories=("cs.CV",),
+        url="https://arxiv.org/abs/2611.00001",
+    )
+    with app.db.write() as session:
+        store(session, Listing("", None, (listed,)), None, clock())
+    assert training.refit_if_due(app)
+    assert not training.refit_if_due(app)
+    assert space(app).documents == 100
 
 
 def test_an_archive_read_in_is_learned_at_once(app, clock):
