@@ -28,7 +28,7 @@ Kind = Literal["topic", "category", "term", "liked", "author"]
 
 _LEAST_SHARE = 0.1
 _TERMS = 3
-_TOGETHER = 100  # readers
+_TOGETHER = 50  # readers
 
 
 class Reason(NamedTuple):
