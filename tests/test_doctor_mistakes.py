@@ -31,7 +31,10 @@ from digest import signup, subscribers
 from digest.app import App
 from digest.changes import Changes
 from digest.doctor import database as stored
+from digest.engine import local
 from digest.feeds import ingest
+from digest.jobs import Job
+from digest.mail import outbox
 
 __all__ = ["_serving", "healthy", "house", "names", "serve"]  # fixtures
 pytestmark = pytest.mark.sqlite
@@ -297,6 +300,19 @@ def test_a_service_that_does_not_run(app: App) -> None:
 def test_confirmations_that_nobody_gets(app: App) -> None:
     signup.subscribe(app, "bo@reader.test", Changes())
     told(configured(app), "confirmations", "warn", "nobody has confirmed it", "digest send-test")
+
+
+def test_a_job_that_fails(healthy: App, clock: Any) -> None:
+    def sends(app: App, _stop: Any) -> None:
+        outbox.send_test(app, "operator@bookham-library.org")
+
+    job, app = Job("send", "worker", 2, sends), smtp(healthy, port=free_port())
+    for _ in range(3):
+        local.run_once(app, job, lambda: False)
+        clock.forward(minutes=6)
+    told(app, "jobs", "fail", "times in a row since", "tried again by itself")
+    local.run_once(app, Job("send", "worker", 2, lambda app, _stop: None), lambda: False)
+    none(app, "jobs")
 
 
 def test_a_disk_that_is_nearly_full(healthy: App, monkeypatch: pytest.MonkeyPatch) -> None:
