@@ -6,7 +6,7 @@ import os
 import shutil
 import socket
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -72,9 +72,19 @@ SLOW = {
     *("migrations", "mta", "sending", "service", "storms", "trust", "two_weeks"),
 }
 SLOW_FIXTURES = ELSEWHERE | {"postgres_server"}
+# With tests of half a minute, at the end of which other processes would have nothing left to do.
+FIRST = {"test_life", "test_two_weeks"}
+
+
+@pytest.hookimpl(wrapper=True, optionalhook=True)
+def pytest_xdist_auto_num_workers() -> Generator[None, int, int]:
+    """With `-n auto`, half as many again as cores, since many tests wait for a program's answer."""
+    cores = yield
+    return cores * 3 // 2
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.stem not in FIRST)
     for item in items:
         names = set(getattr(item, "fixturenames", ()))
         if item.path.stem.removeprefix("test_") in SLOW or SLOW_FIXTURES & names:
