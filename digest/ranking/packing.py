@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-_TRIED = 65_536  # bytes of a member, by which it is judged
+_TRIED = 16_384  # bytes of a member, by which it is judged
 _WORTH = 0.6  # what hardly gets smaller than this is kept as it is, for that costs no time
 
 
