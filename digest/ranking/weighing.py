@@ -84,8 +84,7 @@ def weigh(counts: Any, idf: np.ndarray) -> Any:
 def unit(matrix: Any) -> Any:
     """The rows at length one; an empty row stays empty."""
     matrix = sp.csr_array(matrix, dtype=np.float32, copy=True)
-    squares = (matrix.data * matrix.data, matrix.indices, matrix.indptr)
-    length = np.sqrt(sp.csr_array(squares, shape=matrix.shape).sum(axis=1))
+    length = np.sqrt(matrix.multiply(matrix).sum(axis=1))
     matrix.data /= np.repeat(np.where(length > 0, length, 1), np.diff(matrix.indptr))
     return matrix
 
