@@ -92,13 +92,13 @@ class Editions:
     def read(self, session: Session, day: date, papers: Iterable[int]) -> None:
         cards = self._cards.setdefault(day, {})
         if day not in self._trending:
-            edition = session.get(Edition, day)
-            self._trending[day] = trends(edition.trending if edition is not None else [])
+            trending = select(col(Edition.trending)).where(col(Edition.day) == day)
+            self._trending[day] = trends(session.connection().scalar(trending) or [])
         if missing := {paper for paper in papers if paper not in cards}:
             found = select(col(EditionPaper.paper_id), col(EditionPaper.card)).where(
                 col(EditionPaper.day) == day, col(EditionPaper.paper_id).in_(missing)
             )
-            for paper, card in session.execute(found):
+            for paper, card in session.connection().execute(found):
                 cards[paper] = Card.from_json(card)
             # After a restore, or where somebody cleared the table: as the papers are now.
             for paper, shown in editions.cards(session, missing - cards.keys()).items():

@@ -107,5 +107,5 @@ def _rows(
 
 def _suppressions(session: Session, hashes: Sequence[str]) -> Mapping[str, str]:
     columns = select(col(Suppression.address_hash), col(Suppression.reason))
-    found = session.execute(columns.where(col(Suppression.address_hash).in_(hashes)))
+    found = session.connection().execute(columns.where(col(Suppression.address_hash).in_(hashes)))
     return {row.address_hash: row.reason for row in found}

@@ -210,7 +210,7 @@ def due(session: Session, now: datetime, only: int | None = None) -> int:
         ),
         *_only(only),
     )
-    return int(session.execute(waiting).scalar_one())
+    return int(session.connection().execute(waiting).scalar_one())
 
 
 def _due(now: datetime, only: int | None) -> list[ColumnElement[bool]]:
@@ -227,4 +227,4 @@ def _expired(now: datetime) -> ColumnElement[bool]:
 
 
 def _count(session: Session, which: ColumnElement[bool], **values: Any) -> int:
-    return int(session.exec(update(OutboxMessage).where(which).values(**values)).rowcount)
+    return session.connection().execute(_OUTBOX.where(which).values(**values)).rowcount
