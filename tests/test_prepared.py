@@ -43,7 +43,7 @@ def test_a_change_stands_without_a_transaction_and_tells_how_many(app, paper):
     with app.db.steps() as connection:
         assert RENAMED.run(connection, paper | {"new_title": "Mist"}) == 1
         assert RENAMED.run(connection, {"key": 8, "new_title": "Mist"}) == 0
-    assert shown(app, paper)[0][0] == "Mist"
+        assert shown(app, paper)[0][0] == "Mist"
 
 
 def test_a_change_goes_with_its_transaction(app, paper):
