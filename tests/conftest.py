@@ -97,6 +97,12 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+def pytest_runtest_logfinish() -> None:
+    """A delivery gives back all that was set aside, and each one after it would look through it."""
+    gc.collect(1)
+    gc.freeze()
+
+
 def pytest_unconfigure() -> None:
     gc.freeze()  # nor is what is left, at the end
 
