@@ -36,21 +36,22 @@ def recount(
     came = rows < 0
     if min(len(corpus), terms.shape[0]) < FEW or came.mean() > _MANY:
         return count(corpus)
-    new, kept = count(corpus.take(came), min_papers=1), _rows(terms, rows)
-    former = _keys(vocabulary, corpus, number)
+    new, former = count(corpus.take(came), min_papers=1), _keys(vocabulary, corpus, number)
     said = np.flatnonzero(former >= 0)
-    before, having = former[said], papers_having(kept)[said]
+    before = former[said]
     known = _found(before, new.vocabulary.keys)
-    at = np.searchsorted(before, new.vocabulary.keys[known])
-    having[at] += papers_having(new.terms)[known]
     fresh, added = _fresh(corpus, new.vocabulary.keys[~known])
+    kept = _rows(terms, rows)  # only now, for it is large
+    having, at = papers_having(kept)[said], np.searchsorted(before, new.vocabulary.keys[known])
+    having[at] += papers_having(new.terms)[known]
     keys = np.sort(np.concatenate([before[having > 1], fresh]))
     place, of_new = np.full(len(former), -1, np.int32), np.full(len(known), -1, np.int32)
     place[said] = np.where(having > 1, np.searchsorted(keys, before), -1)
     of_new[known] = place[said[at]]
     added = _moved(added, np.searchsorted(keys, fresh).astype(np.int32), len(keys))
     added += _rows(_moved(new.terms, of_new, len(keys)), np.where(came, np.cumsum(came) - 1, -1))
-    return Counts(corpus, Vocabulary(corpus.words, keys), _moved(kept, place, len(keys)) + added)
+    kept = _moved(kept, place, len(keys))
+    return Counts(corpus, Vocabulary(corpus.words, keys), kept + added)
 
 
 def _keys(former: Vocabulary, corpus: Corpus, number: np.ndarray) -> np.ndarray:
@@ -128,11 +129,12 @@ def _rows(matrix: Any, rows: np.ndarray) -> Any:
 
 
 def _moved(matrix: Any, place: np.ndarray, width: int) -> Any:
-    """The matrix with its columns at other places; those without one (-1) are left out."""
-    column = place[matrix.indices]
-    here = column >= 0
-    before = np.zeros(len(here) + 1, np.int32)
-    np.cumsum(here, out=before[1:])
-    return sp.csr_array(
-        (matrix.data[here], column[here], before[matrix.indptr]), shape=(matrix.shape[0], width)
-    )
+    """The matrix with its columns at other places; those without one (-1) are left out. The former
+    one, whose room is needed, is gone after this."""
+    matrix.indices = place[matrix.indices]
+    left_out = np.flatnonzero(matrix.indices < 0)
+    starts = (matrix.indptr - np.searchsorted(left_out, matrix.indptr)).astype(np.int32)
+    if len(left_out):
+        matrix.data = np.delete(matrix.data, left_out)
+        matrix.indices = np.delete(matrix.indices, left_out)
+    return sp.csr_array((matrix.data, matrix.indices, starts), shape=(matrix.shape[0], width))
