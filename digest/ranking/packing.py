@@ -4,6 +4,7 @@ import io
 import zipfile
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -29,17 +30,21 @@ def packed(parts: Mapping[str, np.ndarray]) -> bytes:
 
 def unpacked(content: bytes) -> dict[str, np.ndarray]:
     """Read what `packed` wrote. Raises ValueError where it is something else."""
-    members: dict[tuple[str, str], list[np.ndarray]] = {}
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as file:
-            for name in file.namelist():
-                title, kind, _ = name.split(".")
-                with file.open(name) as place:
-                    member = np.lib.format.read_array(place, allow_pickle=False)
-                members.setdefault((title, kind), []).append(member)
+            parts = groupby(file.namelist(), lambda name: name.rpartition(".")[0])
+            return dict(_read(file, part, names) for part, names in parts)
     except (zipfile.BadZipFile, zlib.error, TypeError) as error:
         raise ValueError(f"no packed arrays: {error}") from error
-    return {title: _joined(each, np.dtype(kind)) for (title, kind), each in members.items()}
+
+
+def _read(file: zipfile.ZipFile, part: str, names: Iterable[str]) -> tuple[str, np.ndarray]:
+    title, kind = part.split(".")
+    members = []
+    for name in names:
+        with file.open(name) as place:
+            members.append(np.lib.format.read_array(place, allow_pickle=False))
+    return title, _joined(members, np.dtype(kind))
 
 
 def _members(part: np.ndarray) -> Sequence[np.ndarray]:
