@@ -13,6 +13,7 @@ from datetime import UTC, date, datetime, timedelta
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import hypothesis
@@ -74,6 +75,8 @@ SLOW = {
 SLOW_FIXTURES = ELSEWHERE | {"postgres_server"}
 # With tests of half a minute, at the end of which other processes would have nothing left to do.
 FIRST = {"test_life", "test_two_weeks"}
+# Each with something that is made once for all of its tests, or that goes on from test to test.
+TOGETHER = {"test_demo", "test_mail_clients", "test_mta", "test_trust"}
 
 
 @pytest.hookimpl(wrapper=True, optionalhook=True)
@@ -81,6 +84,20 @@ def pytest_xdist_auto_num_workers() -> Generator[None, int, int]:
     """With `-n auto`, half as many again as cores, since many tests wait for a program's answer."""
     cores = yield
     return cores * 3 // 2
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Groups by file, for pytest 9.2 no longer lets pytest-xdist 3.8 write a test's group behind
+    its name, so that the marks alone put nothing together."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Together(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return file if Path(file).stem in TOGETHER else nodeid
+
+    return Together(config, log) if config.getvalue("dist") == "loadgroup" else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
