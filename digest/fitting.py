@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
-from digest.models import Paper, StoredSpace
+from digest.models import Feedback, Paper, StoredSpace
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from digest.ranking.features import FeatureSpace
 
 CORPUS = 40_000
+EARLIER = 0.25  # of them at the most, that votes name
 _AT_ONCE = 500  # papers whose texts are read at once
 # What a reader said of a paper trains that reader's model alone.
 LISTED = col(Paper.version) > 0
@@ -35,8 +36,8 @@ class Fitted:
 
 
 def fit(app: "App", former: "FeatureSpace | None") -> Fitted:
-    """The space of the newest listed papers. Texts are read of those alone that came or changed
-    since the former one was fitted."""
+    """The space of the newest listed papers and earlier ones with votes. Texts are read of those
+    alone that came or changed since the former one was fitted."""
     import numpy as np  # noqa: PLC0415 (slow import)
 
     from digest.ranking.corpus import Corpus  # noqa: PLC0415 (slow import)
@@ -45,7 +46,7 @@ def fit(app: "App", former: "FeatureSpace | None") -> Fitted:
 
     known, corpus = _kept(app, former)
     with app.db.read() as session:
-        papers = _newest(session)
+        papers = _papers(session)
         rows = _rows(papers, known)
         came = Corpus.of(_texts(session, papers[0, rows < 0].tolist()))
     at = np.where(rows < 0, len(corpus) + np.cumsum(rows < 0) - 1, rows)
@@ -75,16 +76,32 @@ def _kept(app: "App", space: "FeatureSpace | None") -> "tuple[np.ndarray, Corpus
     return np.zeros((2, 0), np.int64), Corpus.of(())
 
 
-def _newest(session: Session) -> "np.ndarray":
-    """The ids of the newest listed papers, ascending, and when each was changed."""
+def _papers(session: Session) -> "np.ndarray":
+    """The ids of the papers to learn from, ascending, and when each was changed: the newest, and in
+    the place of the last of these, earlier ones that many voted on. For those are in the models of
+    their readers, which ask for their rows in each new space."""
     import numpy as np  # noqa: PLC0415 (slow import)
 
-    table = Paper.__table__.c  # type: ignore[attr-defined]
-    changed = sa.type_coerce(table.updated_at, sa.BigInteger)
-    newest = sa.select(table.id, changed).where(LISTED).order_by(table.id.desc()).limit(CORPUS)
+    table, sure = Paper.__table__.c, CORPUS - int(CORPUS * EARLIER)  # type: ignore[attr-defined]
+    which = sa.select(table.id, sa.type_coerce(table.updated_at, sa.BigInteger)).where(LISTED)
+    newest = _found(session, which.order_by(table.id.desc()).limit(CORPUS))
+    if newest.shape[1] == CORPUS:
+        paper = col(Feedback.paper_id)
+        often = sa.select(paper).where(paper < int(newest[0, sure - 1])).group_by(paper)
+        often = often.order_by(sa.func.count().desc(), paper.desc()).limit(CORPUS - sure)
+        voted = _found(session, which.where(table.id.in_(often)))
+        newest = np.hstack([newest[:, :sure], voted, newest[:, sure:]])
+    first = np.sort(np.unique(newest[0], return_index=True)[1])[:CORPUS]
+    return newest[:, first[np.argsort(newest[0, first])]]
+
+
+def _found(session: Session, query: Any) -> "np.ndarray":
+    """The two columns of what the query finds."""
+    import numpy as np  # noqa: PLC0415 (slow import)
+
     # Straight into the array: for so many tuples Python looks for garbage among all that it has.
-    found = chain.from_iterable(session.connection().execute(newest))
-    return np.fromiter(found, np.int64).reshape(-1, 2)[::-1].T
+    found = chain.from_iterable(session.connection().execute(query))
+    return np.fromiter(found, np.int64).reshape(-1, 2).T
 
 
 def _rows(papers: "np.ndarray", known: "np.ndarray") -> "np.ndarray":

@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from conftest import IMAGES, announce
 from sklearn.linear_model import LogisticRegression
@@ -19,6 +20,10 @@ from digest.papers import Entry, Listing
 def space(app):
     with app.db.read() as session:
         return session.exec(select(StoredSpace)).one()
+
+
+def fitted_papers(app):
+    return sorted(np.frombuffer(space(app).papers, "<i8").reshape(2, -1)[0].tolist())
 
 
 def vote(app, reader, papers):
@@ -104,6 +109,29 @@ def test_a_full_corpus_learns_new_papers_too(app, clock, monkeypatch):
     assert training.refit_if_due(app)
     assert not training.refit_if_due(app)
     assert "isotachophoresis" in training.feature_space(app).terms
+
+
+def test_a_full_corpus_keeps_earlier_papers_that_readers_voted_on(
+    app, ada, pia, clock, monkeypatch
+):
+    monkeypatch.setattr(fitting, "CORPUS", 8)
+    early = announce(app, clock().date(), [f"Paper {at}" for at in range(10)])
+    vote(app, ada, early[:3])
+    vote(app, pia, early[1:3])
+    clock.forward(days=1)
+    late = announce(app, clock().date(), ["A new word: isotachophoresis"])
+    assert training.refit_if_due(app)
+    # Two of the eight may be earlier ones, here those with two votes.
+    assert fitted_papers(app) == [*early[1:3], *early[5:], *late]
+    assert ready(app, ada).rankers[0].likes == 2
+
+
+def test_a_corpus_is_full_also_where_few_voted(app, ada, clock, monkeypatch):
+    monkeypatch.setattr(fitting, "CORPUS", 8)
+    papers = announce(app, clock().date(), [f"Paper {at}" for at in range(10)])
+    vote(app, ada, [papers[0], papers[9]])
+    assert training.refit_if_due(app)
+    assert fitted_papers(app) == [papers[0], *papers[3:]]
 
 
 @pytest.mark.parametrize(("solver", "fits"), [("newton", 0), ("sklearn", 1)])
