@@ -263,7 +263,7 @@ def main() -> int:
             life.process.kill()
             server.kill()
     chart(rows, len(readers.days), given.chart)
-    found += grown(rows, given.subscribers, CORPUS)
+    found += grown(rows, CORPUS)
     print("; ".join(found) or "nothing missed, nothing repeated, nothing grew")
     print(
         f"{time.monotonic() - begun:.0f} s for {len(rows)} days, {time.process_time():.0f} s of CPU"
