@@ -62,12 +62,20 @@ def note(app: App, job: str, error: Exception | None, *, alone: bool = False) ->
     place = "" if alone or app.db.file is not None else socket.gethostname()
     if error is not None:
         _failed(app, job, place, in_a_sentence(app, error))
-    elif alone or job not in app.well:  # whoever ran here before may have left a row
-        with app.db.write() as session:
-            of_it = (col(JobFailure.job) == job, col(JobFailure.place) == place)
-            session.exec(delete(JobFailure).where(*of_it))
-    if error is None:
+    else:
+        if alone or job not in app.well:  # another process may have left a row
+            _well(app, job, place)
         app.well[job] = app.now()
+
+
+def _well(app: App, job: str, place: str) -> None:
+    """Deletes the row where there is one: a job that goes well writes nothing."""
+    of_it = (col(JobFailure.job) == job, col(JobFailure.place) == place)
+    with app.db.read() as session:
+        failed = session.exec(select(JobFailure.job).where(*of_it)).first()
+    if failed is not None:
+        with app.db.write() as session:
+            session.exec(delete(JobFailure).where(*of_it))
 
 
 def _failed(app: App, job: str, place: str, sentence: str) -> None:

@@ -44,6 +44,7 @@ from digest.settings import Database, Settings
 
 IMAGES = Path(__file__).parent / "images"
 MOST_BYTES = 100_000
+PROGRAMS = ("chromium-headless-shell", "chromium", "chromium-browser")
 READER = "ada@readers.example"
 
 
@@ -220,10 +221,10 @@ def small(png: bytes) -> bytes:
 
 
 def main(names: list[str]) -> None:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    program = next(filter(None, map(shutil.which, PROGRAMS)), None)
     with serving() as stage, sync_playwright() as driver:
         browser = driver.chromium.launch(
-            executable_path=chromium, args=["--no-sandbox", "--disable-lcd-text"]
+            executable_path=program, args=["--no-sandbox", "--disable-lcd-text"]
         )
         for name in names or PICTURES:
             picture = PICTURES[name]

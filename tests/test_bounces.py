@@ -1,78 +1,20 @@
 """Mail that comes back: who is suppressed, unsubscribed, counted, and that nobody else can be."""
 
 import json
-import mailbox as mailboxes
 
 import pytest
-from conftest import MORNING, free_port
+from conftest import free_port
 from queued import put, put_digest, rows
+from returned import mark_of, notice, person, post, reason, sent
 from test_reports import ARF, DSN
 
 from digest import roster, signup, subscribers, suppressions
 from digest.changes import Changes
-from digest.errors import InputError, MailError, NotFound, SettingsError
+from digest.errors import InputError, NotFound
 from digest.mail import bounces, outbox
 from digest.mail.bounces import Processed
-from digest.models import OutboxMessage, Subscriber
-from digest.settings import Settings
 
-
-def mark_of(app, row):
-    return app.tokens.mark(row.subscriber_id, row.id)
-
-
-def notice(mark, status="5.1.1", at=MORNING, action="failed"):
-    raw = DSN.format(
-        to="digest@digest.test",
-        action=action,
-        status=status,
-        said=f"smtp; 550 {status} no",
-        original="message/rfc822",
-        mark=mark,
-    )
-    return raw.replace("Wed, 18 Nov 2026 08:30:00", f"{at:%a, %d %b %Y %H:%M:%S}", 1).encode()
-
-
-def sent(app, person):
-    """The row of a small mail that was sent to the person just now."""
-    with app.db.write() as session:
-        row = OutboxMessage(
-            kind="link",
-            subscriber_id=person.id,
-            status="sent",
-            due_at=app.now(),
-            created_at=app.now(),
-            sent_at=app.now(),
-        )
-        session.add(row)
-    return row
-
-
-@pytest.fixture
-def post(tmp_path):
-    """Puts mails into a fresh mbox and gives its place."""
-    count = 0
-
-    def write(*mails):
-        nonlocal count
-        count += 1
-        box = mailboxes.mbox(tmp_path / f"box{count}")
-        for raw in mails:
-            box.add(raw)
-        box.close()
-        return tmp_path / f"box{count}"
-
-    return write
-
-
-def person(app, who):
-    with app.db.read() as session:
-        return session.get(Subscriber, who.id)
-
-
-def reason(app, who):
-    with app.db.read() as session:
-        return suppressions.suppressed(app, session, who.email_key)
+__all__ = ["post"]  # a fixture
 
 
 def test_a_dead_address_gets_no_mail_again(app, ada, mailbox, post):
@@ -312,52 +254,6 @@ def test_after_removal_mail_goes_out_and_old_bounces_count_no_more(app, clock, a
     assert reason(app, ada) is None
     with pytest.raises(NotFound):
         suppressions.remove(app, ada.email)
-
-
-def test_a_maildir_of_the_operators_stays_as_it_is(app, ada, tmp_path):
-    box = mailboxes.Maildir(tmp_path / "box")
-    box.add(notice(mark_of(app, sent(app, ada))))
-    before = sorted(p.name for p in (tmp_path / "box/new").iterdir())
-    assert bounces.process(app, tmp_path / "box").suppressed == 1
-    assert sorted(p.name for p in (tmp_path / "box/new").iterdir()) == before
-    one = tmp_path / "one.eml"
-    one.write_bytes(notice(mark_of(app, sent(app, ada)), "5.7.1"))
-    assert bounces.process(app, one).warned == 1
-
-
-def with_bounces(app, **values):
-    changed = Settings.model_validate(app.settings.model_dump() | {"bounces": values})
-    return type(app)(changed, app.db, app.tokens, app.templates, app.now)
-
-
-def test_the_configured_maildir_is_read_once(app, ada, tmp_path):
-    box = mailboxes.Maildir(tmp_path / "box")
-    box.add(notice(mark_of(app, sent(app, ada))))
-    own = with_bounces(app, maildir=tmp_path / "box")
-    assert bounces.process(own, dry_run=True).seen == 1
-    assert bounces.process(own) == Processed(seen=1, suppressed=1)
-    assert bounces.process(own) == Processed()
-    [kept] = (tmp_path / "box/cur").iterdir()
-    assert kept.name.endswith(":2,S")
-
-
-@pytest.mark.parametrize("name", ["nothing", "folder"])
-def test_a_place_that_is_no_mailbox_is_named(app, tmp_path, name):
-    (tmp_path / "folder").mkdir()
-    with pytest.raises(InputError, match=name):
-        bounces.process(app, tmp_path / name)
-
-
-def test_without_a_mailbox_the_settings_are_named(app):
-    with pytest.raises(SettingsError, match=r"bounces\.maildir"):
-        bounces.process(app)
-
-
-def test_an_imap_server_that_is_away_is_named(app):
-    port = free_port()
-    own = with_bounces(app, imap_host="127.0.0.1", imap_port=port, imap_security="none")
-    with pytest.raises(MailError, match=str(port)):
-        bounces.process(own)
 
 
 def path_of(app):

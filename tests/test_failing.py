@@ -127,6 +127,13 @@ def test_what_no_process_repeats_is_forgotten(waiting, clock):
     assert rows(waiting) == []
 
 
+@pytest.mark.sqlite
+def test_a_job_that_goes_well_writes_nothing_where_nothing_was_noted(app, settings, clock):
+    with open_app(settings, clock) as busy, busy.db.write():
+        failing.note(app, "tidy", None, alone=True)  # who wrote would wait for the other
+    assert rows(app) == []
+
+
 def test_a_process_that_starts_clears_what_the_one_before_it_left(waiting, settings, clock):
     run_once(away(waiting), SENDING, never)
     with open_app(settings, clock) as later:

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from mta import USER, Mta, dovecot, exim
 from queued import Moody, put_digest, rows
-from test_bounces import mark_of, notice, sent, with_bounces
+from returned import mark_of, notice, sent, with_bounces
 from test_smtp import certificate
 
 from digest import suppressions
@@ -24,8 +24,6 @@ from digest.errors import MailError
 from digest.mail import bounces, outbox
 from digest.mail.bounces import Processed
 from digest.settings import Settings
-
-pytestmark = pytest.mark.xdist_group("mta")  # one mail server serves all
 
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
