@@ -158,7 +158,7 @@ def test_looking_changes_nothing(browser: httpx2.Client, stage: Stage) -> None:
     assert len(stage.mornings) == 1
 
 
-def test_a_visitor_who_subscribes_finds_the_confirmation_in_the_inbox(
+def test_a_visitor_who_subscribes_finds_confirmation_and_first_digest_in_the_inbox(
     browser: httpx2.Client, stage: Stage
 ) -> None:
     wishes = {"email": "eva@visitor.example", "topics": "colourings of graphs"}
@@ -166,7 +166,9 @@ def test_a_visitor_who_subscribes_finds_the_confirmation_in_the_inbox(
     (mail,) = stage.mailbox.of("eva@visitor.example")
     page = browser.get(f"/inbox/{mail.number}/body").text
     (confirm,) = {link for link in links(page) if "/confirm/" in link}
-    assert browser.post(confirm).status_code == 200
+    assert "on its way to eva@visitor.example" in browser.post(confirm).text
+    first, _ = stage.mailbox.of("eva@visitor.example")
+    assert "first digest" in browser.get(f"/inbox/{first.number}/text").text
     assert "eva@visitor.example" in browser.get("/inbox").text
 
 

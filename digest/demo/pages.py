@@ -15,6 +15,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from digest import delivery
 from digest.demo.stage import Effect, Mail, Stage
 from digest.mail import outbox
 from digest.mail.pieces import shorten
@@ -83,8 +84,8 @@ def site(stage: Stage) -> ASGIApp:
 
 
 class Carrier:
-    """Before a form is answered, what the pages put into the outbox is sent, as the worker of a
-    real service does a moment later."""
+    """Before a form is answered, first digests are made and what is in the outbox is sent, as
+    scheduler and worker of a real service do a moment later."""
 
     def __init__(self, stage: Stage, pages: ASGIApp) -> None:
         self.stage, self.pages = stage, pages
@@ -92,10 +93,14 @@ class Carrier:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start" and scope["method"] == "POST":
-                await run_in_threadpool(outbox.send_due, self.stage.app)
+                await run_in_threadpool(self._carry)
             await send(message)
 
         await self.pages(scope, receive, answer)
+
+    def _carry(self) -> None:
+        delivery.welcome(self.stage.app)
+        outbox.send_due(self.stage.app)
 
 
 class Inbox:
