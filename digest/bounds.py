@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, or_
+from sqlalchemy import ColumnElement, case, or_
 from sqlmodel import Session, col, func, select
 
 from digest.errors import TooMany
@@ -28,10 +28,13 @@ def refuse_flood(session: Session, per_hour: int, now: datetime) -> None:
 
 
 def may_write_to(session: Session, email_key: str, now: datetime) -> bool:
-    """Whether another letter may go to the mailbox: few a day, and none shortly after another.
-    Addresses that differ in what follows a + are one mailbox."""
+    """Whether another letter may go to the mailbox: few a day, and none shortly after another, but
+    that one's link was used to confirm: who leaves by a slip may come back at once. Addresses that
+    differ in what follows a + are one mailbox."""
+    confirmed, sent = col(Subscriber.confirmed_at), col(OutboxMessage.created_at)
+    unanswered = case((or_(confirmed.is_(None), confirmed < sent), sent))
     count, last = session.exec(
-        select(func.count(), func.max(OutboxMessage.created_at))
+        select(func.count(), func.max(unanswered))
         .select_from(OutboxMessage)
         .join(Subscriber, col(Subscriber.id) == col(OutboxMessage.subscriber_id))
         .where(*_letters(now - DAY), col(OutboxMessage.kind).in_(ASKED), _same_mailbox(email_key))

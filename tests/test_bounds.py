@@ -29,6 +29,20 @@ def test_a_mailbox_gets_three_letters_a_day(app, clock):
     assert letters(app) == 4
 
 
+def test_who_leaves_by_a_slip_may_come_back_at_once(app, clock):
+    ask(app, "sam@stranger.test")
+    clock.forward(minutes=1)
+    with app.db.read() as session:
+        (sam,) = subscribers.listing(session)
+    signup.confirm(app, sam.id)
+    clock.forward(minutes=1)
+    subscribers.remove(app, sam.id)
+    for _ in range(5):
+        ask(app, "sam@stranger.test")
+        clock.forward(minutes=1)
+    assert letters(app) == 2
+
+
 def test_what_follows_a_plus_is_the_same_mailbox(app, clock):
     for number in range(50):
         ask(app, f"sam+{number}@stranger.test")

@@ -115,7 +115,7 @@ class Inbox:
             Person(
                 reader,
                 [_line(mail, reader.timezone) for mail in stage.mailbox.of(reader.email)],
-                [vote.paper.title for vote in stage.fresh_votes(reader)],
+                [vote.paper.title or vote.paper.key for vote in stage.fresh_votes(reader)],
                 stage.mornings[-1].effects.get(reader.email),
             )
             for reader in stage.readers()
