@@ -6,14 +6,13 @@ import os
 import shutil
 import socket
 import sys
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from pathlib import Path
-from typing import Any
 
 import httpx2
 import hypothesis
@@ -22,6 +21,7 @@ import pytest
 import structlog
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
+from order import ELSEWHERE, pytest_collection_modifyitems, pytest_xdist_make_scheduler
 from sqlalchemy import Connection, Engine, event
 from web_door import Door, bearer, open_door
 
@@ -31,6 +31,8 @@ from digest.mail.links import Links
 from digest.models import Digest, Paper, Pick, Subscriber
 from digest.settings import Settings
 from digest.web import create
+
+__all__ = ["pytest_collection_modifyitems", "pytest_xdist_make_scheduler"]  # hooks
 
 # Processes that tests start find the checkout, which nobody need have installed.
 CHECKOUT = str(Path(__file__).parent.parent)
@@ -62,62 +64,12 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slow: none of the everyday tests (`make quick`)")
 
 
-ELSEWHERE = {"browser", "mta"}  # tests with these are slow, and of other things than the database
-
-
-# Files whose tests take the longest, together some two thirds of the time of all.
-SLOW = {
-    *("backup", "bearing", "bounds", "bursts", "cli", "cli_feeds", "cli_rules", "cli_subscribers"),
-    *("clock", "death", "demo", "disk", "doctor_mistakes", "doctor_pages", "engine_postgres"),
-    *("faults", "feeds_turns", "guard", "hostile_feeds", "injection", "life", "mail_clients"),
-    *("migrations", "mta", "sending", "service", "storms", "trust", "two_weeks"),
-}
-SLOW_FIXTURES = ELSEWHERE | {"postgres_server"}
-# With tests of half a minute, at the end of which other processes would have nothing left to do.
-FIRST = {"test_life", "test_two_weeks"}
-# Each with something that is made once for all of its tests, or that goes on from test to test.
-TOGETHER = {"test_demo", "test_mail_clients", "test_mta", "test_trust"}
-
-
-@pytest.hookimpl(wrapper=True, optionalhook=True)
-def pytest_xdist_auto_num_workers() -> Generator[None, int, int]:
-    """With `-n auto`, half as many again as cores, since many tests wait for a program's answer."""
-    cores = yield
-    return cores * 3 // 2
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Groups by file, for pytest 9.2 no longer lets pytest-xdist 3.8 write a test's group behind
-    its name, so that the marks alone put nothing together."""
-    from xdist.scheduler import LoadScopeScheduling
-
-    class Together(LoadScopeScheduling):
-        def _split_scope(self, nodeid: str) -> str:
-            file = nodeid.partition("::")[0]
-            return file if Path(file).stem in TOGETHER else nodeid
-
-    return Together(config, log) if config.getvalue("dist") == "loadgroup" else None
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: item.path.stem not in FIRST)
-    for item in items:
-        names = set(getattr(item, "fixturenames", ()))
-        if item.path.stem.removeprefix("test_") in SLOW or SLOW_FIXTURES & names:
-            item.add_marker("slow")
-
-
 def pytest_collection_finish() -> None:
-    """What is there for the whole run is not looked through again at each collection of garbage."""
+    """What is there for the whole run is not looked through again at each collection of garbage;
+    a delivery, which gives back what it has set aside, would give that back as well."""
     gc.collect()
     gc.freeze()
-
-
-def pytest_runtest_logfinish() -> None:
-    """A delivery gives back all that was set aside, and each one after it would look through it."""
-    gc.collect(1)
-    gc.freeze()
+    gc.unfreeze = lambda: None
 
 
 def pytest_unconfigure() -> None:

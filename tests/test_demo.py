@@ -34,8 +34,6 @@ SAMPLE = Path(sample()[0].sources[0]).parent
 READERS = ["ada@readers.example", "ben@readers.example", "chiara@readers.example"]
 READERS += ["dev@readers.example"]
 
-pytestmark = pytest.mark.xdist_group("demo")  # each goes on where the one before has ended
-
 
 @pytest.fixture(scope="module")
 def listener() -> Iterator[socket.socket]:

@@ -17,8 +17,6 @@ from digest.mail import letters
 from digest.mail.contents import Note, Trend
 from digest.mail.render import render_digest
 
-pytestmark = pytest.mark.xdist_group("mail_clients")  # one report, one browser
-
 HERE = Path(__file__).parent / "mail_clients"
 ACCEPTED = json.loads((HERE / "accepted.json").read_text("utf-8"))
 

@@ -20,8 +20,6 @@ from digest.mail.dkim import Signer
 from digest.mail.message import build
 from digest.mail.render import render_digest
 
-pytestmark = pytest.mark.xdist_group("trust")  # the thousand mails are made once
-
 MAILS = 1000
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 RECORD = "v=DKIM1; k=rsa; p=" + "".join(
