@@ -5,11 +5,7 @@ that down: that goes once more under its Message-ID, and `digest doctor` says so
 """
 
 import json
-import os
 import random
-import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta
@@ -20,10 +16,11 @@ from aiosmtpd.controller import Controller
 from arxiv_server import Arxiv
 from conftest import Clock, Mailbox, announce, free_port
 from feed_server import Answer, Source
+from forked import digest_command
 from sqlmodel import col, select
 from test_two_weeks import LEARNING, arxiv, expected, source, steady  # noqa: F401 (fixtures)
 
-from digest import doctor, jobs, subscribers
+from digest import delivery, doctor, jobs, subscribers
 from digest.app import App, open_app
 from digest.changes import Changes
 from digest.delivery import deliver, prepare
@@ -136,18 +133,9 @@ def test_a_mail_server_that_is_away_for_a_day(app, ada, settings: Settings, cloc
 
 # Ends
 
-SCHEDULER = """
-import sys
-from digest import delivery
-from digest.__main__ import main
-delivery.BLOCK = 1
-sys.argv[1:] = ["scheduler"]
-main()
-"""
-
 
 @pytest.mark.sqlite
-def test_a_signal_while_digests_are_made_ends_with_whole_ones(app, clock, mailbox, tmp_path):
+def test_a_signal_while_digests_are_made_ends_with_whole_ones(app, clock, tmp_path, monkeypatch):
     clock.moment = datetime.now(UTC)  # the process has its own clock
     announce(app, clock().date())
     people(app, 400)
@@ -155,15 +143,17 @@ def test_a_signal_while_digests_are_made_ends_with_whole_ones(app, clock, mailbo
         "DIGEST_DATABASE__URL": app.settings.database.url,
         "DIGEST_WEB__SECRET": "s" * 40,
     }
-    with (tmp_path / "log").open("w") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-c", SCHEDULER], env=os.environ | environment, stderr=log
-        )
-        until = time.monotonic() + 60
-        while not rows(app, Digest) and time.monotonic() < until:
-            time.sleep(0.05)
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=30) == 0, (tmp_path / "log").read_text()
+    log = tmp_path / "log"
+    app.db.close()
+    with monkeypatch.context() as patch:
+        patch.setattr(delivery, "BLOCK", 1)
+        process = digest_command(["scheduler"], environment, log)
+    until = time.monotonic() + 60
+    while not rows(app, Digest) and time.monotonic() < until:
+        time.sleep(0.05)
+    process.terminate()
+    process.join(timeout=30)
+    assert process.exitcode == 0, log.read_text()
     made = [digest.subscriber_id for digest in rows(app, Digest)]
     assert 0 < len(made) < 400
     assert [row.subscriber_id for row in rows(app, OutboxMessage)] == made

@@ -1,17 +1,18 @@
 """Several processes ask a host as if they were one."""
 
-import subprocess
-import sys
+import socket
 import time
+from dataclasses import replace
 from datetime import timedelta
 
-import arxiv_reader
 from conftest import Clock
 from feed_server import Answer, serving
+from forked import forked
 
-from digest.app import App
+from digest.app import App, open_app
 from digest.feeds.fetch import ARXIV_SECONDS, Limiter
 from digest.feeds.turns import Turns, fetcher
+from digest.settings import Settings
 
 LONGEST = timedelta(minutes=2)
 
@@ -67,6 +68,19 @@ def test_two_processes_share_arxivs_three_seconds(app: App, clock: Clock) -> Non
 
 
 PAUSE = 0.15
+HOSTS = ("rss.arxiv.org", "export.arxiv.org", "oaipmh.arxiv.org")
+
+
+def read_arxiv(database: str, port: str) -> None:
+    """Asks arXiv's hosts, which are the test's server, each once."""
+    lookup = socket.getaddrinfo
+    socket.getaddrinfo = lambda _host, *rest, **more: lookup("127.0.0.1", *rest, **more)
+    settings = Settings.model_validate({"database": {"url": database}, "web": {"secret": "s" * 40}})
+    with open_app(settings) as app:
+        limiter = Limiter(arxiv_seconds=PAUSE)
+        asking = replace(fetcher(app), limiter=limiter, private_hosts=frozenset(HOSTS))
+        for host in HOSTS:
+            asking.fetch(f"http://{host}:{port}/rss")
 
 
 def test_two_real_processes_are_one_to_arxiv(database: str) -> None:
@@ -82,12 +96,13 @@ def test_two_real_processes_are_one_to_arxiv(database: str) -> None:
     with serving() as source:
         source.otherwise = answer
         port = source.url.rpartition(":")[2]
-        command = [sys.executable, arxiv_reader.__file__, database, port, str(PAUSE)]
-        pair = [subprocess.Popen(command) for _ in range(2)]
-        assert [process.wait(60) for process in pair] == [0, 0]
+        pair = [forked(read_arxiv, database, port) for _ in range(2)]
+        for process in pair:
+            process.join(60)
+        assert [process.exitcode for process in pair] == [0, 0]
     hosts = {headers["host"].split(":")[0] for _, headers in source.asked}
-    assert hosts == set(arxiv_reader.HOSTS)
-    assert len(began) == len(ended) == 2 * len(arxiv_reader.HOSTS)
+    assert hosts == set(HOSTS)
+    assert len(began) == len(ended) == 2 * len(HOSTS)
     pauses = [later - sooner for sooner, later in zip(ended, began[1:], strict=False)]
     assert min(pauses) >= PAUSE - 0.01  # rows keep whole milliseconds
 

@@ -1,9 +1,5 @@
 """Each mail is sent once, whatever the server, a crash or a second process does."""
 
-import os
-import signal
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -13,6 +9,7 @@ from datetime import timedelta
 import pytest
 from aiosmtpd.controller import Controller
 from conftest import MORNING, Mailbox, _person, free_port
+from forked import forked
 from queued import Moody, change, crowd, put, put_digest, rows
 from sqlmodel import select
 
@@ -286,40 +283,22 @@ def test_two_senders_on_one_file_send_each_mail_once(app, settings, clock, mailb
     assert len(mailbox.envelopes) == 20
 
 
-KILLED = """
-import sys
-from datetime import datetime
-from pathlib import Path
-from digest import settings
-from digest import delivery
-from digest.app import open_app
-from digest.mail import outbox
-moment = datetime.fromisoformat(sys.argv[2])
-with open_app(settings.load(Path(sys.argv[1])), lambda: moment) as app:
-    outbox.send_due(app)
-"""
+def send_all(settings, clock):
+    with open_app(settings, clock) as ours:
+        outbox.send_due(ours)
 
 
 @pytest.mark.slow
-def test_after_kill_9_everybody_has_his_mail_and_few_have_it_twice(
-    app, settings, tmp_path, mailbox, clock
-):
+def test_after_kill_9_everybody_has_his_mail_and_few_have_it_twice(app, settings, mailbox, clock):
     people = crowd(app, 60)
     put_digest(app, *people)
-    config = tmp_path / "config.toml"
-    config.write_text(
-        f'[database]\nurl = "{settings.database.url}"\n'
-        f'[web]\nsecret = "{"s" * 40}"\nbase_url = "http://digest.test"\n'
-        f'[smtp]\nhost = "127.0.0.1"\nport = {mailbox.port}\nconnections = 2\n'
-        '[mail]\nsender = "Paper Digest <digest@digest.test>"\n',
-        encoding="utf-8",
-    )
-    command = [sys.executable, "-c", KILLED, str(config), MORNING.isoformat()]
-    with subprocess.Popen(command) as process:
-        while len(mailbox.envelopes) < 20:
-            assert process.poll() is None
-            time.sleep(0.002)
-        os.kill(process.pid, signal.SIGKILL)
+    app.db.close()
+    process = forked(send_all, settings, clock)
+    while len(mailbox.envelopes) < 20:
+        assert process.is_alive()
+        time.sleep(0.002)
+    process.kill()
+    process.join()
     assert len(mailbox.envelopes) < len(people)
     hanging = sum(row.status == "sending" for row in rows(app))
     clock.forward(minutes=31)  # on a server, the dead are known by their leases alone

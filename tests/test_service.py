@@ -2,17 +2,16 @@
 
 import asyncio
 import os
-import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 from commands import FEED, ITEM, TITLES, digest  # noqa: F401 (a fixture)
 from conftest import announce, free_port
+from forked import digest_command
 from sqlmodel import select
 
 from digest.models import OutboxMessage, Subscriber
@@ -40,8 +39,8 @@ def slow():
     controller.stop()
 
 
-def start(app, command: str, smtp_port: int, log: Path) -> subprocess.Popen:
-    environment = {
+def settings_of(app, smtp_port: int) -> dict[str, str]:
+    return {
         "DIGEST_DATABASE__URL": app.settings.database.url,
         "DIGEST_WEB__PORT": str(free_port()),
         "DIGEST_WEB__SECRET": "s" * 40,
@@ -49,12 +48,6 @@ def start(app, command: str, smtp_port: int, log: Path) -> subprocess.Popen:
         "DIGEST_SMTP__PORT": str(smtp_port),
         "DIGEST_SMTP__CONNECTIONS": "2",
     }
-    return subprocess.Popen(
-        [sys.executable, "-m", "digest", command],
-        cwd=Path(__file__).parent.parent,
-        env=os.environ | environment,
-        stderr=log.open("w"),
-    )
 
 
 def until(true, seconds: float = 60) -> bool:
@@ -85,12 +78,14 @@ def test_a_signal_in_mid_delivery_leaves_nothing_in_doubt(app, slow, clock, tmp_
     clock.moment = clock.moment.now(tz=clock.moment.tzinfo)  # the process has its own clock
     announce(app, clock().date())
     due_readers(app, 30)
+    app.db.close()
     log = tmp_path / "log"
-    service = start(app, "run", slow.port, log)
+    service = digest_command(["run"], settings_of(app, slow.port), log)
     try:
         assert until(lambda: slow.taken >= 4), log.read_text()
-        service.send_signal(signal.SIGTERM)
-        assert service.wait(timeout=60) == 0, log.read_text()
+        service.terminate()
+        service.join(timeout=60)
+        assert service.exitcode == 0, log.read_text()
     finally:
         service.kill()
     with app.db.read() as session:
@@ -103,15 +98,24 @@ def test_a_signal_in_mid_delivery_leaves_nothing_in_doubt(app, slow, clock, tmp_
 
 @pytest.mark.sqlite
 def test_a_second_run_on_one_file_refuses_to_start(app, slow, tmp_path):
-    first = start(app, "run", slow.port, tmp_path / "first")
+    app.db.close()
+    settings, log = settings_of(app, slow.port), tmp_path / "log"
+    first = digest_command(["run"], settings, log)
     try:
-        assert until(lambda: "event=listening" in (tmp_path / "first").read_text())
-        second = start(app, "run", slow.port, tmp_path / "second")
-        assert second.wait(timeout=60) == 1
-        assert "another process runs" in (tmp_path / "second").read_text()
+        assert until(lambda: log.exists() and "event=listening" in log.read_text())
+        second = subprocess.run(
+            [sys.executable, "-m", "digest", "run"],
+            check=False,
+            env=os.environ | settings,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert second.returncode == 1
+        assert "another process runs" in second.stderr
     finally:
         first.terminate()
-        first.wait(timeout=60)
+        first.join(timeout=60)
 
 
 @pytest.mark.postgres
