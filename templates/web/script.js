@@ -52,6 +52,7 @@
       clearTimeout(timer);
       timer = setTimeout(show, WAIT);
     });
-    if (!place.hasChildNodes() && wanted()) show(); // typed before the page was reloaded
+    // Typed before the page was reloaded; what is wrong is said at its field already.
+    if (!place.hasChildNodes() && wanted() && !form.querySelector("[aria-invalid]")) show();
   }
 })();
