@@ -153,7 +153,10 @@ def _reader(app: "App", email: str, day: date | None) -> tuple[Subscriber, date]
         subscriber = find(session, email)
         day = day or latest_day(session, app.now())
     if day is None:
-        raise NotFound("no paper was announced in the last week: run `digest ingest` first")
+        raise NotFound(
+            "no paper was announced in the last week: `digest ingest` asks the feeds, and --day"
+            " ranks an earlier day's"
+        )
     return subscriber, day
 
 

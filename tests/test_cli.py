@@ -132,7 +132,7 @@ def test_a_vote_changes_the_ranking(service: Digest) -> None:
     before = place("arxiv:2511.10006")
     assert service("vote", "ada@reader.test", "2511.10005v1", "up").code == 0
     assert place("arxiv:2511.10006") < before
-    assert service("vote", "ada@reader.test", "arxiv:2511.10005", "sideways").code == 1
+    assert service("vote", "ada@reader.test", "arxiv:2511.10005", "sideways").code == 2
     assert service("vote", "ada@reader.test", "arxiv:0000.00000", "up").code == 1
 
 

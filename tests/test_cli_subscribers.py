@@ -32,10 +32,13 @@ def test_a_subscriber_is_added_with_all_wishes(service: Digest) -> None:
     ("wrong", "code"),
     [
         (["nobody"], 1),
-        (["ben@reader.test", "--at", "25:00"], 1),
-        (["ben@reader.test", "--timezone", "Mars/Base"], 1),
-        (["ben@reader.test", "--frequency", "hourly"], 1),
-        (["ben@reader.test", "--like", "arxiv:9999.00000"], 1),
+        (["ben@reader.test", "--at", "25:00"], 2),
+        (["ben@reader.test", "--timezone", "Mars/Base"], 2),
+        (["ben@reader.test", "--frequency", "hourly"], 2),
+        (["ben@reader.test", "--min-score", "2"], 2),
+        (["ben@reader.test", "--topic", "galaxies ^1000"], 2),
+        (["ben@reader.test", "--like", "foo"], 2),
+        (["ben@reader.test", "--like", "arxiv:9999.00000"], 2),
         (["ben@reader.test", "--per-digest", "51"], 2),
         (["ada@reader.test"], 1),
     ],
@@ -107,3 +110,30 @@ def test_an_import_says_what_it_refused(service: Digest) -> None:
     assert service("subscribers", "import", "absent.csv").code == 1
     Path("bytes.csv").write_bytes(b"email\n\xff\xfe\n")
     assert "not UTF-8" in service("subscribers", "import", "bytes.csv").err
+
+
+def test_lists_without_an_entry_say_so(digest: Digest) -> None:
+    assert "digest subscribers add EMAIL" in digest("subscribers", "list").out
+    assert digest("subscribers", "list", "--status", "paused").out.strip() == "Nobody is paused."
+    assert "none is suppressed" in digest("suppressions", "list").out
+    assert "digest feeds add URL" in digest("feeds", "check").out
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ["subscribers", "list", "--status", "nonsense"],
+        ["feeds", "add", "https://journal.test/rss", "--kind", "nonsense"],
+        ["ingest", "--from", "yesterday"],
+        ["vote", "ada@reader.test", "arxiv:2511.10005", "sideways"],
+    ],
+)
+def test_a_word_that_can_never_be_right_is_wrong_usage(digest: Digest, wrong: list[str]) -> None:
+    refused = digest(*wrong)
+    assert (refused.code, refused.out) == (2, "")
+    assert wrong[-1] in refused.err and "expected" in refused.err
+
+
+def test_a_day_without_papers_is_said_instead_of_an_empty_table(service: Digest) -> None:
+    told = service("rank", "ada@reader.test", "--day", "2020-01-01")
+    assert told.code == 0 and "No paper was announced" in told.out

@@ -76,6 +76,8 @@ def listing(context: typer.Context, as_json: AsJson = False) -> None:
         rows = listing(session)
     if as_json:
         print_json([_record(row) for row in rows])
+    elif not rows:
+        say("Mail goes to every address: none is suppressed.")
     else:
         shown = [(r.email or "(erased)", r.reason, r.created_at, r.detail) for r in rows]
         print_table(["address", "reason", "since", "what was said"], shown)

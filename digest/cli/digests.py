@@ -11,6 +11,7 @@ from digest.cli.terminal import (
     AsJson,
     Day,
     DryRun,
+    as_usage,
     busy,
     opened,
     parse_day,
@@ -38,6 +39,8 @@ def vote(
     """Record feedback, as the links in the mail do."""
     from digest import feedback, subscribers
 
+    with as_usage():
+        feedback.check(choice)
     with opened(context) as app, app.db.write() as session:
         person = subscribers.find(session, email)
         paper = feedback.find_paper(session, paper_id)
@@ -65,6 +68,8 @@ def rank(
         ranked = picking.rank(app, email, wanted, limit)
     if as_json:
         print_json(ranked)
+    elif not ranked:
+        say("No paper was announced in the week up to that day: `digest ingest` reads feeds.")
     else:
         rows = [
             (at, paper.score, paper.id, paper.title, "; ".join(paper.reasons))

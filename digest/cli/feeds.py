@@ -1,7 +1,6 @@
 """`digest feeds …` and `digest ingest`: the sources, and a pass over them."""
 
 from dataclasses import asdict
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +11,7 @@ from digest.cli.terminal import (
     AsJson,
     DryRun,
     opened,
+    parse_day,
     print_json,
     print_table,
     progress,
@@ -32,6 +32,8 @@ COLUMNS = (
     *("checked_at", "changed_at", "next_fetch_at"),
 )
 
+NO_FEED = "There is no feed yet: `digest feeds add URL`."
+
 cli = typer.Typer(help="The sources of papers.", no_args_is_help=True)
 
 
@@ -42,14 +44,18 @@ def add(
     kind: Annotated[
         str | None,
         typer.Option(
-            metavar="arxiv|huggingface|biorxiv|generic", help="Otherwise the address tells."
+            metavar="arxiv|huggingface|biorxiv|openreview|crossref|generic",
+            help="Otherwise the address tells.",
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Add a feed: arXiv's, Hugging Face's daily papers, or any RSS, Atom or RDF feed."""
     from digest.feeds import ingest
+    from digest.feeds.parse import KINDS
 
+    if kind is not None and kind not in KINDS:
+        raise typer.BadParameter(f"{kind!r}: expected one of {', '.join(KINDS)}")
     with opened(context) as app:
         feed = ingest.add_feed(app, url, kind)
     if as_json:
@@ -68,7 +74,7 @@ def listing(context: typer.Context, as_json: AsJson = False) -> None:
     if as_json:
         print_json([{name: getattr(feed, name) for name in COLUMNS} for feed in feeds])
     elif not feeds:
-        say("There is no feed yet: `digest feeds add URL`.")
+        say(NO_FEED)
     else:
         rows = [(f.id, f.kind, f.url, f.checked_at, f.outcome) for f in feeds]
         print_table([">id", "kind", "address", "last look", "outcome"], rows)
@@ -106,7 +112,10 @@ def check(context: typer.Context, as_json: AsJson = False) -> None:
 
     with opened(context) as app, progress("Checking") as advance:
         reports = ingest.check_feeds(app, advance)
-    _print_reports(reports, as_json)
+    if not reports and not as_json:
+        say(NO_FEED)
+    else:
+        _print_reports(reports, as_json)
 
 
 @cli.command("import")
@@ -162,13 +171,11 @@ def ingest(
         list[str] | None,
         typer.Argument(metavar="[FILE_OR_URL]...", help="Instead of the feeds that are due."),
     ] = None,
-    first: Annotated[
-        datetime | None,
-        typer.Option("--from", metavar="DAY", formats=["%Y-%m-%d"], help="Backfill from this day."),
+    since: Annotated[
+        str | None, typer.Option("--from", metavar="DAY", help="Backfill from this day.")
     ] = None,
-    last: Annotated[
-        datetime | None,
-        typer.Option("--to", metavar="DAY", formats=["%Y-%m-%d"], help="To this day; else today."),
+    until: Annotated[
+        str | None, typer.Option("--to", metavar="DAY", help="To this day; else today.")
     ] = None,
     replay: Annotated[
         bool, typer.Option("--replay", help="Read the kept bodies of these days again instead.")
@@ -180,14 +187,15 @@ def ingest(
     With --from: ask arXiv (by OAI-PMH), bioRxiv, medRxiv and Hugging Face for what the feeds
     should have brought on those days.
     """
+    first, last = parse_day(since), parse_day(until)
     if first is None and (last is not None or replay):
         raise typer.BadParameter("--to and --replay need --from DAY")
     if first is not None and sources:
         raise typer.BadParameter("--from fills all feeds, so it takes no FILE_OR_URL")
     with opened(context) as app, progress("Reading") as advance:
         if first is not None:
-            end = (last or app.now()).date()
-            reports = _past(app, first.date(), end, advance, replay=replay)
+            end = last or app.now().date()
+            reports = _past(app, first, end, advance, replay=replay)
         else:
             reports = _pass(app, sources or [], advance)
     if not reports and not as_json:

@@ -113,7 +113,7 @@ def stats(
         return
     told = {"subscribers": found.subscribers, "digests this week": found.digests}
     told |= {f"outcomes {day}": counts for day, counts in found.outcomes.items()}
-    told |= {"votes": found.votes, "batches of late": found.batches}
+    told |= {"votes": found.votes, "batches, 30 days": found.batches}
     pairs = [(name, _counted(counts)) for name, counts in told.items()]
     print_fields(
         [
@@ -145,7 +145,8 @@ def _draw(context: typer.Context, file: Path, as_json: bool) -> None:
 
 
 def _counted(counts: dict[str, int]) -> str:
-    return ", ".join(f"{count} {name}" for name, count in counts.items()) or "none"
+    named = (f"{count} {name.replace('_', ' ')}" for name, count in counts.items())
+    return ", ".join(named) or "none"
 
 
 def _print_findings(findings: "list[Finding]") -> None:

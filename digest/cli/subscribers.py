@@ -11,6 +11,7 @@ from digest.cli.terminal import (
     AsJson,
     DryRun,
     Yes,
+    as_usage,
     opened,
     parse_day,
     plain,
@@ -21,7 +22,6 @@ from digest.cli.terminal import (
     sure,
     text_file,
 )
-from digest.errors import InputError
 
 if TYPE_CHECKING:
     from digest.app import App
@@ -36,6 +36,8 @@ COLUMNS = (
     *("per_digest", "frequency", "send_at", "timezone", "paused_until", "next_digest_at"),
     *("created_at", "confirmed_at"),
 )
+
+STATUSES = ("pending", "active", "paused", "removed")
 
 Name = Annotated[str | None, typer.Option(help="How the mail addresses them.")]
 Topic = Annotated[
@@ -149,27 +151,30 @@ def _changes(
 ) -> "Changes":
     from digest.changes import Changes, parse_topic
 
-    return Changes(
-        name=name,
-        topics=None if topic is None else [parse_topic(text) for text in topic],
-        categories=None if category is None else [parse_topic(text) for text in category],
-        authors=author,
-        muted=mute,
-        min_score=min_score,
-        per_digest=per_digest,
-        frequency=frequency,
-        send_at=at,
-        timezone=timezone,
-    )
+    with as_usage():
+        changes = Changes(
+            name=name,
+            topics=None if topic is None else [parse_topic(text) for text in topic],
+            categories=None if category is None else [parse_topic(text) for text in category],
+            authors=author,
+            muted=mute,
+            min_score=min_score,
+            per_digest=per_digest,
+            frequency=frequency,
+            send_at=at,
+            timezone=timezone,
+        )
+        changes.checked()
+    return changes
 
 
 def _liked(ids: list[str], bibtex: Path | None) -> "Citations":
-    """Raises InputError for an id that is none; what a file holds besides papers may stay there."""
+    """What a file holds besides papers may stay there; an id that is none is wrong usage."""
     from digest.citations import Citations, parse_citations
 
     named = parse_citations("\n".join(ids))
     if named.unread:
-        raise InputError(f"--like {named.unread[0]}: expected the id of a paper")
+        raise typer.BadParameter(f"--like {named.unread[0]}: expected the id of a paper")
     if bibtex is None:
         return named
     with text_file(bibtex, "r") as file:
@@ -190,17 +195,23 @@ def _find(app: "App", email: str) -> int:
 def listing(
     context: typer.Context,
     status: Annotated[
-        str | None, typer.Option(metavar="pending|active|paused|removed", help="Only these.")
+        str | None, typer.Option(metavar="|".join(STATUSES), help="Only these.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """All subscribers."""
     from digest import subscribers
 
+    if status is not None and status not in STATUSES:
+        raise typer.BadParameter(f"{status!r}: expected one of {', '.join(STATUSES)}")
     with opened(context) as app, app.db.read() as session:
         people = subscribers.listing(session, status)
     if as_json:
         print_json([_record(person) for person in people])
+        return
+    if not people:
+        none = "There is no subscriber yet: `digest subscribers add EMAIL --topic …`."
+        say(f"Nobody is {status}." if status else none)
         return
     rows = [
         (p.email, p.status, _weighted(p.topics), _when(p), p.next_digest_at, p.per_digest)

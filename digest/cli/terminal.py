@@ -185,6 +185,15 @@ def sure(question: str, yes: bool) -> None:
     typer.confirm(f"{question} This cannot be undone. Go on?", abort=True, err=True)
 
 
+@contextmanager
+def as_usage() -> Iterator[None]:
+    """A word of the command line that can never be right is wrong usage."""
+    try:
+        yield
+    except InputError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
 def parse_day(text: str | None) -> date | None:
     """Raises a usage error for what is no day."""
     if text is None:
