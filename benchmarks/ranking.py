@@ -68,7 +68,7 @@ def main() -> None:
     def ballot() -> Votes:
         at = sorted(chance.sample(range(CORPUS), asked.votes))
         liked = np.arange(asked.votes) % 2 == 0
-        return Votes(tuple(str(row) for row in at), known.matrix[at], liked)
+        return Votes(tuple(str(row) for row in at), known.rows[at], liked)
 
     def asked_for() -> Profile:
         topics = (

@@ -207,7 +207,8 @@ def _mailed(session: Session, day: date, now: datetime) -> bool:
         .join(Digest, col(Digest.id) == col(OutboxMessage.digest_id))
         .where(col(OutboxMessage.sent_at).between(_start(day), now), col(Digest.welcome).is_(False))
     )
-    return session.exec(sent.limit(1)).first() is not None
+    newest_first = col(OutboxMessage.id).desc()  # so that not all that was ever sent is read
+    return session.exec(sent.order_by(newest_first).limit(1)).first() is not None
 
 
 def _regulars(session: Session, day: date) -> bool:

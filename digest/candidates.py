@@ -13,7 +13,7 @@ from sqlmodel import Session, col, select
 from digest import hold, schedule, training
 from digest.db import Db
 from digest.feedback import cast_on
-from digest.models import Digest, Paper, Pick
+from digest.models import Digest, Paper, Pick, Subscriber
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from digest.ranking.features import FeatureSpace, PaperRows
     from digest.ranking.reasons import SentenceRows
     from digest.ranking.selection import Credits
-    from digest.training import Readers
 
 _DIGESTS = Digest.__table__.c  # type: ignore[attr-defined]
 _PICKS = Pick.__table__.c  # type: ignore[attr-defined]
@@ -58,7 +57,7 @@ class Window:
         return replace(
             self,
             papers=self.papers[:count],
-            rows=PaperRows(self.rows.ids[:count], self.rows.matrix[:count]),
+            rows=PaperRows(self.rows.ids[:count], self.rows.rows[:count]),
             credit=self.credit.first(count),
             days=self.days[:count],
             recorded=self.recorded[:count],
@@ -125,11 +124,11 @@ def _load_window(
 
 
 def closed_rows(
-    session: Session, readers: "Readers", window: Window, *, again: bool
+    session: Session, readers: Sequence[Subscriber], window: Window, *, again: bool
 ) -> "np.ndarray":
     """Whether each reader's digest may not hold each paper (readers × papers), for it was covered
     by an earlier digest, sent before, or voted on; or where `again`, the day's digest is there."""
-    ids = [subscriber.id or 0 for subscriber in readers.subscribers]
+    ids = [subscriber.id or 0 for subscriber in readers]
     last = _last_digests(session, ids, window.day)
     closed = _voted(session, ids, window)
     for at, subscriber in enumerate(ids):
@@ -142,11 +141,11 @@ def closed_rows(
     return closed
 
 
-def old_rows(session: Session, readers: "Readers", window: Window) -> "np.ndarray":
+def old_rows(session: Session, readers: Sequence[Subscriber], window: Window) -> "np.ndarray":
     """The same for a first digest, which leaves out what was voted on and, but for a weekly one,
     the days before."""
-    closed = _voted(session, [person.id or 0 for person in readers.subscribers], window)
-    for at, person in enumerate(readers.subscribers):
+    closed = _voted(session, [person.id or 0 for person in readers], window)
+    for at, person in enumerate(readers):
         if person.frequency != "weekly":
             closed[at] |= window.days < window.day.toordinal()
     return closed

@@ -48,18 +48,23 @@ def tables(
     trial: bool = False,
 ) -> list[Table]:
     """The readers before the papers of a digest of the day; with `again`, who has that day's digest
-    may get none. A `trial` keeps no ranker, and is as if no digest had been sent before. Whoever
-    reads daily has only the newest day's papers left, and is not scored for those of the week."""
+    may get none. Who has no paper left is in no table. A `trial` keeps no ranker, and is as if no
+    digest had been sent before. Whoever reads daily has only the newest day's papers left, and is
+    not scored for those of the week."""
     import numpy as np  # noqa: PLC0415 (slow import)
 
     space = training.feature_space(app)
     window = open_window(app, space, day)
-    readers = training.ready(app, space, subscribers, keep=not trial)
     with app.db.read() as session:
         if trial:
-            closed = old_rows(session, readers, window)
+            closed = old_rows(session, subscribers, window)
         else:
-            closed = closed_rows(session, readers, window, again=again)
+            closed = closed_rows(session, subscribers, window, again=again)
+    left = np.flatnonzero(trial | ~closed.all(axis=1))
+    if not len(left):
+        return []
+    closed = closed[left]
+    readers = training.ready(app, space, [subscribers[at] for at in left.tolist()], keep=not trial)
     daily = np.asarray(closed[:, len(window.newest.papers) :].all(axis=1))
     return [
         _table(app, space, some, readers.some(which), closed[which, : len(some.papers)])

@@ -211,7 +211,7 @@ class _Day:
 
         votes = dict.fromkeys(reader.likes, True) | dict.fromkeys(reader.dislikes, False)
         cast = [(paper, liked) for paper, liked in votes.items() if paper in known.row_of]
-        rows = known.matrix[[known.row_of[paper] for paper, _ in cast]]
+        rows = known.rows[[known.row_of[paper] for paper, _ in cast]]
         liked = np.array([liked for _, liked in cast], bool)
         cast_on = tuple(paper for paper, _ in cast)
         return fit(self.space, Votes(cast_on, rows, liked), profile_row, solver=self.solver)

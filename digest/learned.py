@@ -40,6 +40,8 @@ class Learned:
 def learned(app: "App", person: Subscriber) -> Learned:
     """Reads the stored model, or trains the reader's own in memory where votes came since; nothing
     is kept, and no feature space is fitted."""
+    from digest.ranking.ranker import weights  # noqa: PLC0415 (slow import)
+
     with app.db.read() as session:
         counted = feedback.count_votes(session, person.id or 0)
     space = training.stored_space(app)
@@ -47,7 +49,7 @@ def learned(app: "App", person: Subscriber) -> Learned:
         return _told(counted, 0, person)
     readers = training.ready(app, space, [person], keep=False)
     ranker = readers.rankers[0]
-    row = _weights(space, readers)
+    row = weights(readers.rankers, readers.profile_rows, readers.known).terms.toarray()[0]
     with app.db.read() as session:
         papers = _weightiest(session, ranker)
     return _told(
@@ -82,14 +84,6 @@ def stage(likes: int, *, asked: bool) -> str:
     if told >= 0.1:
         return f"{so_far}: what you liked counts as much as your topics."
     return f"{so_far}: it goes mostly by what you liked; your topics tip the scales."
-
-
-def _weights(space: "FeatureSpace", readers: training.Readers) -> Any:
-    """What each term says for a paper, in log-odds."""
-    from digest.ranking.ranker import weights  # noqa: PLC0415 (slow import)
-
-    row = weights(space, readers.rankers, readers.profile_rows, readers.known)
-    return row[:, : len(space.weight)].toarray()[0]
 
 
 def _strongest(space: "FeatureSpace", row: Any) -> tuple[str, ...]:

@@ -103,6 +103,9 @@ def _liked(session: Session, papers: Sequence[int]) -> set[int]:
 
 def untold(session: Session, subscriber_ids: Sequence[int], now: datetime) -> dict[int, Untold]:
     """Per reader the news since the reader's like that no digest has told, oldest first."""
+    recent = col(PaperNews.recorded_at) > now - TOLD_WITHIN
+    if session.exec(select(PaperNews.id).where(recent).limit(1)).first() is None:
+        return {}  # else all that the readers ever voted on would be looked through for nothing
     already = exists().where(
         col(ToldNews.subscriber_id) == col(Feedback.subscriber_id),
         col(ToldNews.news_id) == col(PaperNews.id),
@@ -112,7 +115,7 @@ def untold(session: Session, subscriber_ids: Sequence[int], now: datetime) -> di
         .join(Feedback, col(Feedback.paper_id) == col(PaperNews.paper_id))
         .join(Paper, col(Paper.id) == col(PaperNews.paper_id))
         .where(
-            PaperNews.recorded_at > now - TOLD_WITHIN,
+            recent,
             Feedback.vote == 1,
             Feedback.voted_at <= PaperNews.recorded_at,
             col(Feedback.subscriber_id).in_(subscriber_ids),

@@ -48,7 +48,7 @@ def sample(app: "App", wishes: Changes) -> Trial:
         created_at=app.now(),
         **wishes.checked() | {"per_digest": SHOWN + 1, "frequency": "weekly"},
     )
-    if not space.profile_rows([training.profile(newcomer)]).nnz:
+    if space.profile_rows([training.profile(newcomer)]).empty:
         raise InputError(
             "None of these words is in any paper of late: the usual terms of the field, in English,"
             " will do best."

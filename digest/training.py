@@ -1,6 +1,6 @@
 """The feature space and the readers' rankers: fitted where stale, kept in the database."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from digest.app import App
     from digest.ranking.features import FeatureSpace, PaperRows
     from digest.ranking.ranker import Ranker, Solver
+    from digest.ranking.rows import Rows
+
+    # Columns and values of its terms, categories, latent columns.
+    _Row = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 NEWS, FLOOD = 0.01, 0.05  # of the papers that a space knows: so many are learned in a day, at once
 LASTS = timedelta(days=7)
@@ -40,7 +44,7 @@ class Readers:
     subscribers: tuple[Subscriber, ...]
     profiles: tuple[Profile, ...]
     rankers: "tuple[Ranker, ...]"
-    profile_rows: Any
+    profile_rows: "Rows"
     known: "PaperRows"
 
     def some(self, rows: Any) -> "Readers":
@@ -209,67 +213,86 @@ def _doubtful(session: Session, ids: Sequence[int], rankers: "dict[int, Ranker]"
     }
 
 
-def rows_of(db: Db, space: "FeatureSpace", papers: Sequence[Paper]) -> Any:
-    """The papers' rows in their order: csr, papers × width. Those of papers that the space was
-    fitted to, and that are as they were then, are in it."""
+def rows_of(db: Db, space: "FeatureSpace", papers: Sequence[Paper]) -> "Rows":
+    """The papers' rows in their order. Those of papers that the space was fitted to, and that are
+    as they were then, are in it."""
     import numpy as np  # noqa: PLC0415 (slow import)
-    import scipy.sparse as sp  # noqa: PLC0415 (slow import)
 
-    fitted = _fitted(db, space.version)
-    at = np.array([fitted.row(p.id or 0, _milliseconds(p.updated_at)) for p in papers], int)
-    made = space.transform([paper for paper, row in zip(papers, at, strict=True) if row < 0])
-    both = sp.vstack([space.neighbourhood.rows(at[at >= 0]), made], format="csr")
-    place = np.argsort(np.argsort(at < 0, kind="stable"), kind="stable")
-    return sp.csr_array(both[place])
+    from digest.ranking.rows import Rows  # noqa: PLC0415 (slow import)
+
+    fitted, by_id = _fitted(db, space.version), {paper.id or 0: paper for paper in papers}
+    changed = {name: _milliseconds(paper.updated_at) for name, paper in by_id.items()}
+    inside = {name: row for name, at in changed.items() if (row := fitted.row(name, at)) >= 0}
+    outside = {name: at for name, at in changed.items() if name not in inside}
+    names, made = _made(db, space, outside, lambda new: [by_id[name] for name in new])
+    both = Rows.stacked([space.neighbourhood.rows(list(inside.values())), made])
+    place = {name: at for at, name in enumerate((*inside, *names))}
+    return both[np.array([place[paper.id or 0] for paper in papers], int)]
 
 
 def _known(db: Db, space: "FeatureSpace", session: Session, named: Collection[int]) -> "PaperRows":
-    """The rows of the papers voted on: those that the space was fitted to are in it; those made for
-    an earlier block of readers are used again while their paper is unchanged."""
-    import scipy.sparse as sp  # noqa: PLC0415 (slow import)
-
+    """The rows of the papers voted on: those that the space was fitted to are in it."""
     from digest.ranking.features import PaperRows  # noqa: PLC0415 (slow import)
+    from digest.ranking.rows import Rows  # noqa: PLC0415 (slow import)
+
+    def read(new: Collection[int]) -> list[Paper]:
+        # A paper named by its id alone says nothing until its text is there.
+        return [paper for paper in papers_by_id(session, new) if paper.title or paper.abstract]
 
     fitted = _fitted(db, space.version)
     changed = _changed(session, named)
     inside = sorted(paper for paper, at in changed.items() if fitted.row(paper, at) >= 0)
     outside = {paper: changed[paper] for paper in changed.keys() - set(inside)}
-    made, rows = _made(db, space, session, outside)
+    made, rows = _made(db, space, outside, read)
     listed = space.neighbourhood.rows([fitted.row_of[paper] for paper in inside])
     return PaperRows(
-        tuple(map(str, (*inside, *made))),
-        sp.csr_array(sp.vstack([listed, rows], format="csr")) if made else listed,
+        tuple(map(str, (*inside, *made))), Rows.stacked([listed, rows]) if made else listed
     )
 
 
 def _made(
-    db: Db, space: "FeatureSpace", session: Session, changed: dict[int, int]
-) -> tuple[list[int], Any]:
-    """The ids and rows of papers that the space does not hold, of those that have a text."""
-    import numpy as np  # noqa: PLC0415 (slow import)
-    import scipy.sparse as sp  # noqa: PLC0415 (slow import)
-
+    db: Db,
+    space: "FeatureSpace",
+    changed: dict[int, int],
+    read: Callable[[Collection[int]], Sequence[Paper]],
+) -> tuple[list[int], "Rows"]:
+    """The ids and rows of papers that the space does not hold, of those that can be read. Those
+    made for an earlier block of readers, or another day, serve while their paper is unchanged."""
     kept = _kept_rows(db, space.version)
     if len(kept) + len(changed) > KEPT_ROWS:
         kept.clear()
     rows = {paper: kept[paper, at] for paper, at in changed.items() if (paper, at) in kept}
-    # A paper named by its id alone says nothing until its text is there.
-    new = [p for p in papers_by_id(session, changed.keys() - rows.keys()) if p.title or p.abstract]
+    new = read(changed.keys() - rows.keys())
     made = space.transform(new)
-    for paper, start, end in zip(new, made.indptr, made.indptr[1:], strict=False):
-        row = made.indices[start:end].copy(), made.data[start:end].copy()
-        rows[paper.id or 0] = kept[paper.id or 0, _milliseconds(paper.updated_at)] = row
+    for at, paper in enumerate(new):
+        start, end = made.terms.indptr[at : at + 2]
+        rows[paper.id or 0] = kept[paper.id or 0, _milliseconds(paper.updated_at)] = (
+            made.terms.indices[start:end].copy(),
+            made.terms.data[start:end].copy(),
+            made.categories[at].copy(),
+            made.latent[at].copy(),
+        )
     ids = sorted(rows)
-    columns, values = zip(*(rows[paper] for paper in ids), strict=True) if ids else ((), ())
-    matrix = sp.csr_array(
-        (
-            np.concatenate([np.zeros(0, np.float32), *values]),
-            np.concatenate([np.zeros(0, np.int32), *columns]),
-            np.cumsum([0, *map(len, values)]),
-        ),
-        shape=(len(ids), space.width),
+    return ids, _together([rows[paper] for paper in ids], space)
+
+
+def _together(rows: "Sequence[_Row]", space: "FeatureSpace") -> "Rows":
+    import numpy as np  # noqa: PLC0415 (slow import)
+    import scipy.sparse as sp  # noqa: PLC0415 (slow import)
+
+    from digest.ranking.rows import Rows  # noqa: PLC0415 (slow import)
+
+    columns, values, categories, latent = zip(*rows, strict=True) if rows else ((), (), (), ())
+    terms = (
+        np.concatenate([np.zeros(0, np.float32), *values]),
+        np.concatenate([np.zeros(0, np.int32), *columns]),
+        np.cumsum([0, *map(len, values)]),
     )
-    return ids, matrix
+    return Rows(
+        sp.csr_array(terms, shape=(len(rows), len(space.weight))),
+        np.array(categories, np.float32).reshape(len(rows), len(space.categories)),
+        np.array(latent, np.float32).reshape(len(rows), space.latent.dimensions),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,8 +319,8 @@ def _fitted(db: Db, version: str) -> _Fitted:
 
 
 @lru_cache(maxsize=1)
-def _kept_rows(db: Db, version: str) -> dict[tuple[int, int], tuple[Any, Any]]:  # noqa: ARG001
-    """Columns and values of a paper's row, by its id and when it was changed: one for each
+def _kept_rows(db: Db, version: str) -> "dict[tuple[int, int], _Row]":  # noqa: ARG001
+    """A paper's row, by its id and when it was changed: one for each
     database and feature space."""
     return {}
 
@@ -343,7 +366,7 @@ def _stored(
 def _train(
     space: "FeatureSpace",
     pairs: Sequence[tuple[int, int]],
-    profile_row: Any,
+    profile_row: "Rows",
     known: "PaperRows",
     solver: "Solver",
 ) -> "Ranker":
@@ -353,7 +376,7 @@ def _train(
 
     cast = _cast(pairs, known)
     names = tuple(cast)
-    rows = known.matrix[[known.row_of[paper] for paper in names]]
+    rows = known.rows[[known.row_of[paper] for paper in names]]
     liked = np.array(list(cast.values()), bool)
     return fit(space, Votes(names, rows, liked), profile_row, solver=solver)
 

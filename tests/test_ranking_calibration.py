@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from digest.ranking.calibration import telling
 from digest.ranking.features import PaperRows
+from digest.ranking.rows import Rows
 
 
 def papers_in(groups):
@@ -17,7 +18,8 @@ def papers_in(groups):
     for at, group in enumerate(groups):
         rows[at, group], rows[at, -1] = 1, 0.01 * at
     rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)
-    return PaperRows(tuple(map(str, range(len(groups)))), sp.csr_array(rows))
+    none = np.zeros((len(groups), 0), np.float32)
+    return PaperRows(tuple(map(str, range(len(groups)))), Rows(sp.csr_array(rows), none, none))
 
 
 def test_of_many_alike_one_is_asked_before_another_comes_twice():

@@ -14,6 +14,7 @@ from digest.ranking.counting import count
 from digest.ranking.features import LATENT_LASTS, FeatureSpace
 from digest.ranking.neighbourhood import NEIGHBOURS
 from digest.ranking.profile import Profile, Topic
+from digest.ranking.rows import Rows
 from digest.ranking.text import tells, variants, words
 from digest.ranking.weighing import PAIR_WEIGHT, RARITY
 
@@ -34,6 +35,11 @@ def made(count: int) -> list[Paper]:
 
 PAPERS = made(300)
 SPACE = FeatureSpace.fit(PAPERS)
+
+
+def whole(rows: Rows) -> np.ndarray:
+    """The blocks beside each other."""
+    return np.hstack([rows.terms.toarray(), rows.categories, rows.latent])
 
 
 def terms(paper: Paper) -> list[str]:
@@ -65,33 +71,32 @@ def weighed(paper: Paper) -> tuple[dict[str, float], float]:
 @pytest.mark.parametrize("at", [0, 17, 131])
 def test_a_row_holds_the_terms_weighed_as_documented(at: int) -> None:
     weight, length = weighed(PAPERS[at])
-    row = SPACE.transform([PAPERS[at]])[:, : len(SPACE.weight)].toarray().ravel()
+    row = SPACE.transform([PAPERS[at]]).terms.toarray().ravel()
     found = {SPACE.terms[column]: row[column] for column in np.flatnonzero(row)}
     assert found == pytest.approx({t: w / length for t, w in weight.items()}, rel=1e-5)
 
 
 def test_texts_and_their_counts_give_the_same_rows() -> None:
     counts = count(Corpus.of(PAPERS))
-    assert abs(SPACE.rows(counts) - SPACE.transform(PAPERS)).max() < 1e-6
+    assert np.abs(whole(SPACE.rows(counts)) - whole(SPACE.transform(PAPERS))).max() < 1e-6
 
 
 def test_meaning_and_categories_have_length_one() -> None:
-    rows = SPACE.transform(PAPERS).toarray()
-    width = len(SPACE.weight)
+    rows = SPACE.transform(PAPERS)
     assert SPACE.latent.dimensions > 2
-    for block in (rows[:, width : SPACE.latent_from], rows[:, SPACE.latent_from :]):
+    for block in (rows.categories, rows.latent):
         assert np.allclose(np.linalg.norm(block, axis=1), 1, atol=1e-5)
 
 
 def test_a_topic_speaks_by_the_papers_nearest_to_it() -> None:
     profile = Profile(topics=(Topic(PAPERS[40].title),), categories=(("c.0", 1.0),))
-    topic = SPACE.topic_rows([PAPERS[40].title])[:, : len(SPACE.weight)]
+    topic = SPACE.topic_rows([PAPERS[40].title]).terms
     rows = SPACE.neighbourhood.rows(slice(None))
-    likeness = (rows[:, : len(SPACE.weight)] @ topic.T).toarray().ravel()
-    shared = rows[:, len(SPACE.weight) + SPACE.categories.index("c.0")].toarray().ravel()
+    likeness = (rows.terms @ topic.T).toarray().ravel()
+    shared = rows.categories[:, SPACE.categories.index("c.0")]
     nearest = np.argsort(-np.where(likeness > 0, 11 * likeness + 1.8 * shared, -1), kind="stable")
-    mean = rows[nearest[:NEIGHBOURS]].toarray().mean(axis=0)
-    told = SPACE.profile_rows([profile]).toarray().ravel()
+    mean = rows.terms[nearest[:NEIGHBOURS]].toarray().mean(axis=0)
+    told = SPACE.profile_rows([profile]).terms.toarray().ravel()
     unsaid = np.flatnonzero(~topic.toarray().ravel().astype(bool))
     assert np.allclose(told[unsaid], 12 * mean[unsaid], atol=1e-4)
 
@@ -104,8 +109,8 @@ def test_profiles_at_once_say_what_each_says_alone() -> None:
     profiles[7] = Profile(categories=(("c.1", 1.0),))
     profiles[8] = Profile()
     together = SPACE.profile_rows(profiles)
-    alone = [SPACE.profile_rows([profile]).toarray().ravel() for profile in profiles]
-    assert np.allclose(together.toarray(), np.array(alone), atol=1e-5)
+    alone = [whole(SPACE.profile_rows([profile]))[0] for profile in profiles]
+    assert np.allclose(whole(together), np.array(alone), atol=1e-5)
 
 
 def later(space: FeatureSpace, before: list[Paper], after: list[Paper]) -> FeatureSpace:
@@ -138,10 +143,9 @@ def test_a_space_renewed_by_few_papers_weighs_anew_and_keeps_what_words_mean() -
     assert (space.weight == anew.weight).all()
     assert space.latent.moved == 5 < LATENT_LASTS * len(after)
     one = PAPERS[100:101]
-    meaning = space.transform(one)[:, space.latent_from :].toarray()
-    assert np.allclose(meaning, former.transform(one)[:, former.latent_from :].toarray(), atol=1e-5)
-    same = space.neighbourhood.rows(slice(None)).toarray()
-    theirs = space.transform(sorted(after, key=mark)).toarray()
+    assert np.allclose(space.transform(one).latent, former.transform(one).latent, atol=1e-5)
+    same = whole(space.neighbourhood.rows(slice(None)))
+    theirs = whole(space.transform(sorted(after, key=mark)))
     assert np.allclose(same, theirs, atol=2e-3)
 
 

@@ -4,13 +4,16 @@ import scipy.sparse as sp
 
 from digest.ranking.features import PaperRows
 from digest.ranking.profile import Profile
+from digest.ranking.rows import Rows
 from digest.ranking.selection import Credits, Rules, select
 
 PLAIN = Rules(count=5, fold=0, variety=0, explore=0, topics=False)
 
 
 def day(matrix: np.ndarray) -> PaperRows:
-    return PaperRows(tuple(map(str, range(len(matrix)))), sp.csr_array(matrix.astype(np.float32)))
+    none = np.zeros((len(matrix), 0), np.float32)
+    rows = Rows(sp.csr_array(matrix.astype(np.float32)), none, none)
+    return PaperRows(tuple(map(str, range(len(matrix)))), rows)
 
 
 APART = day(np.eye(30))

@@ -14,9 +14,10 @@ from digest.ranking.counting import Counts, Vocabulary, count
 from digest.ranking.latent import Latent
 from digest.ranking.neighbourhood import Neighbourhood
 from digest.ranking.packing import lines, packed, texts, unpacked
-from digest.ranking.profile import Profile
+from digest.ranking.profile import Profile, Topic
 from digest.ranking.recounting import numbered, recount
-from digest.ranking.weighing import Weights, joined, papers_having, unit, weigh
+from digest.ranking.rows import Rows
+from digest.ranking.weighing import Weights, papers_having, unit, weigh
 
 BACKGROUND = 1000
 # A latent space serves until a tenth of the papers are others than it was learned from.
@@ -28,14 +29,17 @@ TOPIC_TERMS, TOPIC_LATENT, CATEGORY = 2.5, 2.5, 1.7
 NEAR_TERMS, NEAR_LATENT = 12.0, 2.2
 
 _LIKENESS_KEPT = 3000
+_PROFILES_KEPT = 1000  # in some 7 MB
+
+_Wish = tuple[tuple[Topic, ...], tuple[tuple[str, float], ...]]
 
 
 @dataclass(frozen=True, eq=False)
 class PaperRows:
-    """Some papers and their rows in a feature space: ids, and a matrix of ids × width."""
+    """Some papers' ids, and their rows in a feature space."""
 
     ids: tuple[str, ...]
-    matrix: Any = field(repr=False, compare=False)
+    rows: Rows = field(repr=False)
 
     @cached_property
     def row_of(self) -> dict[str, int]:
@@ -46,18 +50,18 @@ class PaperRows:
         """The cosines of some of the papers with each other: float32, rows × rows."""
         if len(self.ids) <= _LIKENESS_KEPT:
             return np.asarray(self._likeness[np.ix_(rows, rows)], np.float32)
-        return _cosines(self.matrix[list(rows)])
+        return self.rows[list(rows)].cosines()
 
     @cached_property
     def _likeness(self) -> np.ndarray:
-        return _cosines(self.matrix).astype(np.float16)
+        return self.rows.cosines().astype(np.float16)
 
 
 @dataclass(frozen=True, eq=False)
 class FeatureSpace:
     """What terms weigh, what words mean, and the papers that stand for all others.
 
-    A row has a column per term, then per category, then per latent dimension. The `neighbourhood`
+    A row has a column per term, per category and per latent dimension. The `neighbourhood`
     are the papers that the space was learned from, in the order in which they came, and among
     which a topic finds those that it is about; `ordinary` says which of them are the background, up
     to 1,000.
@@ -118,11 +122,6 @@ class FeatureSpace:
         return FeatureSpace._of(counts, latent, meaning)
 
     @property
-    def width(self) -> int:
-        """The number of columns."""
-        return self.latent_from + self.latent.dimensions
-
-    @property
     def terms(self) -> Vocabulary:
         """What the first columns stand for."""
         return self.vocabulary
@@ -131,11 +130,6 @@ class FeatureSpace:
     def weight(self) -> np.ndarray:
         """What each term weighs."""
         return self.weights.weight
-
-    @property
-    def latent_from(self) -> int:
-        """The first latent column."""
-        return len(self.weight) + len(self.categories)
 
     @cached_property
     def version(self) -> str:
@@ -152,16 +146,15 @@ class FeatureSpace:
         return papers_having(self.neighbourhood.terms)
 
     @cached_property
-    def background(self) -> Any:
+    def background(self) -> Rows:
         """Rows of ordinary papers: what a reader has not asked for."""
         return self.neighbourhood.rows(self.ordinary)
 
     @cached_property
     def typical(self) -> np.ndarray:
-        """The mean row of the background, its terms only."""
-        mean: np.ndarray = np.asarray(self.background.sum(axis=0), np.float32).ravel()
-        mean[len(self.weight) :] = 0
-        return np.asarray(mean / max(1, self.background.shape[0]))
+        """The terms of the background's mean row."""
+        mean = np.asarray(self.background.terms.sum(axis=0), np.float32).ravel()
+        return np.asarray(mean / max(1, len(self.background)))
 
     @cached_property
     def typical_square(self) -> float:
@@ -171,22 +164,22 @@ class FeatureSpace:
     @cached_property
     def typical_spread(self) -> float:
         """By how much ordinary papers differ in their likeness to the mean one (at least 1e-6)."""
-        if not self.background.shape[0]:
+        if not len(self.background):
             return 1.0
-        return max(1e-6, float((self.background @ self.typical).std()))
+        return max(1e-6, float((self.background.terms @ self.typical).std()))
 
-    def transform(self, documents: Iterable[Document]) -> Any:
-        """One row per document, in order: csr float32, documents × width."""
+    def transform(self, documents: Iterable[Document]) -> Rows:
+        """One row per document, in order."""
         corpus = Corpus.of(documents)
         weighed, width = self._weighed(corpus), len(self.weight)
         text = self.weights.rows(weighed[:, :width])
-        codes = unit(corpus.coded(self.categories))
-        return joined(text, codes, self.latent.project(weighed[:, width:]))
+        codes = unit(corpus.coded(self.categories)).toarray()
+        return Rows(text, codes, self.latent.project(weighed[:, width:]))
 
-    def rows(self, counts: Counts) -> Any:
+    def rows(self, counts: Counts) -> Rows:
         """One row per counted paper; words, terms and categories must be the space's own."""
         text = self.weights.rows(weigh(counts.terms, self.weights.norm))
-        return joined(text, unit(counts.corpus.codes), _meaning(self.latent, counts))
+        return Rows(text, unit(counts.corpus.codes).toarray(), _meaning(self.latent, counts))
 
     def _weighed(self, corpus: Corpus) -> Any:
         """The papers' terms and, behind them, their words that have a meaning, by scikit-learn's
@@ -229,34 +222,49 @@ class FeatureSpace:
         times = np.where(column < 0, 0, both.data)
         return np.repeat(column, times), np.r_[0, np.cumsum(times)][both.indptr[1:]]
 
-    def topic_rows(self, texts: Sequence[str]) -> Any:
-        """One row per topic's text, texts × width; terms and meaning each of length one. Those of
-        one block of readers are asked for twice."""
+    def topic_rows(self, texts: Sequence[str]) -> Rows:
+        """One row per topic's text; terms and meaning each of length one. Those of one block of
+        readers are asked for twice."""
         return _topic_rows(self, tuple(texts))
 
-    def profile_rows(self, profiles: Sequence[Profile]) -> Any:
+    def profile_rows(self, profiles: Sequence[Profile]) -> Rows:
         """One row per profile: what its topics and categories say of a paper, as log-odds per
         column; empty where it says nothing that this space knows.
 
-        A topic speaks by its own words and by those of the few papers nearest to it.
+        A topic speaks by its own words and by those of the few papers nearest to it. To look for
+        these takes longest, so the rows of the first profiles are kept.
         """
-        asked = [(row, topic) for row, p in enumerate(profiles) for topic in p.topics]
+        wishes = [(profile.topics, profile.categories) for profile in profiles]
+        new = list(dict.fromkeys(wish for wish in wishes if wish not in self._asked))
+        if not wishes or len(self._asked) + len(new) > _PROFILES_KEPT:
+            return self._profile_rows(wishes)
+        if new:
+            made = self._profile_rows(new)
+            self._asked.update((wish, made[[row]]) for row, wish in enumerate(new))
+        return Rows.stacked([self._asked[wish] for wish in wishes])
+
+    @cached_property
+    def _asked(self) -> dict[_Wish, Rows]:
+        return {}
+
+    def _profile_rows(self, wishes: Sequence[_Wish]) -> Rows:
+        asked = [(row, topic) for row, (topics, _) in enumerate(wishes) for topic in topics]
         spread = sp.csr_array(
             (
                 np.array([max(0.0, topic.weight) for _, topic in asked], np.float32),
                 (np.array([row for row, _ in asked], int), np.arange(len(asked))),
             ),
-            shape=(len(profiles), len(asked)),
+            shape=(len(wishes), len(asked)),
         )
-        summed = sp.csr_array(spread @ self.topic_rows([topic.text for _, topic in asked]))
-        text = unit(summed[:, : len(self.weight)])
-        latent = _unit_rows(summed[:, self.latent_from :].toarray())
-        codes = unit(incidence([p.categories for p in profiles], self.categories))
+        topics = self.topic_rows([topic.text for _, topic in asked])
+        text = unit(spread @ topics.terms)
+        latent = _unit_rows(spread @ topics.latent)
+        codes = unit(incidence([categories for _, categories in wishes], self.categories)).toarray()
         near = self.neighbourhood.nearest(text, codes)
-        return joined(
-            TOPIC_TERMS * text + NEAR_TERMS * near[:, : len(self.weight)],
+        return Rows(
+            sp.csr_array(TOPIC_TERMS * text + NEAR_TERMS * near.terms),
             CATEGORY * codes,
-            TOPIC_LATENT * latent + NEAR_LATENT * near[:, self.latent_from :].toarray(),
+            np.asarray(TOPIC_LATENT * latent + NEAR_LATENT * near.latent, np.float32),
         )
 
     def _parts(self) -> dict[str, np.ndarray]:
@@ -320,14 +328,14 @@ class FeatureSpace:
 
 
 @lru_cache(maxsize=1)
-def _topic_rows(space: FeatureSpace, texts: tuple[str, ...]) -> Any:
+def _topic_rows(space: FeatureSpace, texts: tuple[str, ...]) -> Rows:
     weighed = space._weighed(Corpus.of([_Text(text) for text in texts]))
     width = len(space.weight)
     text = sp.csr_array(weighed[:, :width])
     text.data *= space.weights.bump[text.indices]
-    codes = sp.csr_array((len(texts), len(space.categories)), dtype=np.float32)
+    codes = np.zeros((len(texts), len(space.categories)), np.float32)
     meaning = space.latent.project(weighed[:, width:], centred=False)
-    return joined(unit(text), codes, meaning)
+    return Rows(unit(text), codes, meaning)
 
 
 def _meaning(latent: Latent, counts: Counts) -> np.ndarray:
@@ -339,11 +347,6 @@ class _Text:
     title: str
     abstract: str = ""
     categories: tuple[str, ...] = ()
-
-
-def _cosines(rows: Any) -> np.ndarray:
-    rows = unit(rows)
-    return np.asarray((rows @ rows.T).toarray(), np.float32)
 
 
 def _unit_rows(rows: np.ndarray) -> np.ndarray:

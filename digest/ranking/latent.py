@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 
 from digest.ranking.weighing import learned_idf, papers_having, unit, weigh
 
@@ -71,7 +72,11 @@ class Latent:
         """Unit rows of documents, whose words `weight` has weighed: documents × dimensions; zero
         where no word is known. A topic, which has nothing of the ordinary paper in it, is not
         centred."""
-        rows = np.asarray(unit(weighed) @ self.components.astype(np.float32))
+        weighed = unit(weighed)
+        used, column = np.unique(weighed.indices, return_inverse=True)
+        said = (weighed.data, column.astype(np.int32), weighed.indptr)
+        said = sp.csr_array(said, shape=(weighed.shape[0], len(used)))
+        rows = np.asarray(said @ self.components[used].astype(np.float32))
         known = (np.abs(rows).sum(axis=1) > 0)[:, None]
         rows = np.where(known, rows - self.centre, 0) if centred else rows
         length = np.sqrt((rows * rows).sum(axis=1, keepdims=True))

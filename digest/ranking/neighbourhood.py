@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from digest.ranking.weighing import Weights, joined, unit, weigh
+from digest.ranking.rows import Rows
+from digest.ranking.weighing import Weights, unit
 
 NEIGHBOURS = 5
 
 _PROFILES = 100
-_ROWS = 1000
 _LOG = np.r_[0, 1 + np.log(np.arange(1, 256))].astype(np.float32)
 
 
@@ -29,22 +29,27 @@ class Neighbourhood:
     def __len__(self) -> int:
         return len(self.meaning)
 
-    def rows(self, at: Any) -> Any:
-        """The rows of some of the papers: csr float32, papers × width of the space. A thousand at a
-        time are made, since what it takes to make them is several times as large."""
+    def rows(self, at: Any) -> Rows:
+        """The rows of some of the papers."""
         at = np.arange(len(self))[at]
-        parts = [self._rows(at[some : some + _ROWS]) for some in range(0, max(1, len(at)), _ROWS)]
-        return sp.csr_array(sp.vstack(parts, format="csr")) if len(parts) > 1 else parts[0]
+        return Rows(
+            self._terms(at), unit(self.codes[at]).toarray(), self.meaning[at].astype(np.float32)
+        )
 
-    def _rows(self, at: np.ndarray) -> Any:
-        text = self.weights.rows(weigh(self.terms[at], self.weights.norm))
-        return joined(text, unit(self.codes[at]), self.meaning[at].astype(np.float32))
+    def _terms(self, at: np.ndarray) -> Any:
+        """The terms of some of the papers as they weigh in a row: csr float32, papers × terms."""
+        counts = self.terms[at]
+        value = _LOG[counts.data] * self.weights.weight[counts.indices]
+        value /= np.repeat(self._length[at], np.diff(counts.indptr))
+        rows = sp.csr_array((value, counts.indices, counts.indptr), shape=counts.shape)
+        rows.eliminate_zeros()
+        return rows
 
-    def nearest(self, text: Any, codes: Any) -> Any:
+    def nearest(self, text: Any, codes: np.ndarray) -> Rows:
         """Per profile (its terms and categories, at length one) the mean row of the papers nearest
         to it, by terms and then by categories; empty where it has no term."""
         profile, paper, likeness = self._nearest(text)
-        worth = 11 * likeness + 1.8 * self._shared(profile, paper, codes.toarray())
+        worth = 11 * likeness + 1.8 * self._shared(profile, paper, codes)
         order = np.lexsort((paper, -worth, profile))
         profile, paper = profile[order], paper[order]
         place = np.arange(len(profile)) - np.searchsorted(profile, profile)
@@ -54,7 +59,8 @@ class Neighbourhood:
         mean = sp.csr_array(
             (1 / size[profile], (profile, at)), shape=(text.shape[0], len(papers)), dtype=np.float32
         )
-        return sp.csr_array(mean @ self.rows(papers))
+        rows = self.rows(papers)
+        return Rows(sp.csr_array(mean @ rows.terms), mean @ rows.categories, mean @ rows.latent)
 
     def _nearest(self, text: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Profile, paper and likeness of those nearest by terms, a hundred profiles at a time."""

@@ -12,6 +12,7 @@ import scipy.sparse as sp
 
 from digest.ranking.features import FeatureSpace, PaperRows
 from digest.ranking.likeness import Likeness, Near
+from digest.ranking.rows import Rows
 
 Solver = Literal["newton", "sklearn"]
 
@@ -27,7 +28,7 @@ class Votes:
     """What a reader voted on: ids, their rows in the feature space, and whether it was a like."""
 
     papers: tuple[str, ...]
-    rows: Any
+    rows: Rows
     liked: np.ndarray
 
 
@@ -96,9 +97,9 @@ class Ranker:
 
 
 def fit(
-    space: FeatureSpace, votes: Votes, profile_row: Any, *, solver: Solver = "newton"
+    space: FeatureSpace, votes: Votes, profile_row: Rows, *, solver: Solver = "newton"
 ) -> Ranker:
-    """Fit one reader's model from the votes and from `profile_row` (1 × width, maybe empty).
+    """Fit one reader's model from the votes and from `profile_row` (one row, maybe empty).
 
     Likes are positives; dislikes and the background's mean paper, which weighs as much as the
     reader's likes twenty times over, are negatives. Both solvers find the same optimum.
@@ -107,8 +108,8 @@ def fit(
     strength = Strength.after(likes)
     if likes:
         dual = _SOLVERS[solver](
-            _gram(space, votes.rows, strength),
-            strength.terms * (votes.rows @ space.typical),
+            _gram(votes.rows, strength),
+            strength.terms * (votes.rows.terms @ space.typical),
             strength.terms * space.typical_square,
             votes.liked,
             np.r_[np.where(votes.liked, 1.0, DISLIKE_WEIGHT), BACKGROUND_ODDS * likes],
@@ -172,75 +173,46 @@ def _sklearn(
 _SOLVERS = {"newton": _newton, "sklearn": _sklearn}
 
 
-@dataclass(frozen=True)
-class Blocks:
-    """Rows by block: terms sparse, categories and the latent space dense."""
-
-    terms: Any
-    categories: np.ndarray
-    latent: np.ndarray
-
-
-def split(space: FeatureSpace, rows: Any) -> Blocks:
-    """The blocks of some rows of the space."""
-    width, latent = len(space.weight), space.latent_from
-    return Blocks(rows[:, :width], rows[:, width:latent].toarray(), rows[:, latent:].toarray())
-
-
-@lru_cache(maxsize=2)
-def day_blocks(space: FeatureSpace, day: PaperRows) -> Blocks:
-    """The day's rows, for one block of readers after the other."""
-    return split(space, day.matrix)
-
-
-def _gram(space: FeatureSpace, rows: Any, strength: Strength) -> np.ndarray:
-    """The rows' products with each other, by the strength of each block. What one row alone has
-    counts in its own square only, so that few columns are left to multiply."""
-    values = rows.data * np.sqrt(strengths(space, strength, rows.indices))
-    row = np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr))
-    having = np.bincount(rows.indices, minlength=1)
+def _gram(rows: Rows, strength: Strength) -> np.ndarray:
+    """The rows' products with each other, by the strength of each block. A term that one row alone
+    has counts in its own square only, so that few columns are left to multiply."""
+    terms = rows.terms
+    row = np.repeat(np.arange(len(rows)), np.diff(terms.indptr))
+    having = np.bincount(terms.indices, minlength=1)
     columns = np.flatnonzero(having > 1)
-    shared = having[rows.indices] > 1
-    dense = np.zeros((rows.shape[0], len(columns)), np.float32)
-    dense[row[shared], np.searchsorted(columns, rows.indices[shared])] = values[shared]
+    shared = having[terms.indices] > 1
+    dense = np.zeros((len(rows), len(columns)), np.float32)
+    dense[row[shared], np.searchsorted(columns, terms.indices[shared])] = terms.data[shared]
     gram = np.asarray(dense @ dense.T, float)
-    np.fill_diagonal(gram, np.bincount(row, values * values, rows.shape[0]))
+    np.fill_diagonal(gram, np.bincount(row, terms.data * terms.data, len(rows)))
+    gram *= strength.terms
+    gram += strength.categories * (rows.categories @ rows.categories.T)
+    gram += strength.latent * (rows.latent @ rows.latent.T)
     return gram
 
 
-def strengths(space: FeatureSpace, strength: Strength, columns: np.ndarray) -> np.ndarray:
-    """The strength of some columns."""
-    by_block = np.array([strength.terms, strength.categories, strength.latent], np.float32)
-    return np.asarray(by_block[_block(space, columns)])
-
-
-def _block(space: FeatureSpace, columns: np.ndarray) -> np.ndarray:
-    """0 for a column of terms, 1 for one of categories, 2 for one of the latent space."""
-    return (columns >= len(space.weight)) + (columns >= space.latent_from).astype(np.int8)
-
-
 @lru_cache(maxsize=1)
-def _ordinary_papers(space: FeatureSpace) -> tuple[Any, np.ndarray]:
+def _ordinary_papers(space: FeatureSpace) -> tuple[Rows, np.ndarray]:
     """Some papers of the background, and their likeness to the mean paper."""
     rows = space.background[:_ORDINARY]
-    return rows, np.asarray(rows @ space.typical)
+    return rows, np.asarray(rows.terms @ space.typical)
 
 
 def _bar(
-    space: FeatureSpace, rows: Any, dual: np.ndarray, profile_row: Any, strength: Strength
+    space: FeatureSpace, rows: Rows, dual: np.ndarray, profile_row: Rows, strength: Strength
 ) -> float:
     """The score that about one ordinary paper in fifty reaches."""
     papers, typical = _ordinary_papers(space)
     if not len(typical):
         return 0.0
-    weight = np.asarray(rows.T @ dual.astype(np.float32))
-    first, latent = len(space.weight), space.latent_from
-    weight[:first] *= strength.terms
-    weight[first:latent] *= strength.categories
-    weight[latent:] *= strength.latent
-    told = sp.csr_array(profile_row)
-    weight[told.indices] += strength.profile * told.data
-    value = papers @ weight + _ordinary(space, [strength])[0] * typical
+    dual, told = dual.astype(np.float32), profile_row.times(_each([strength.profile]))
+    terms = strength.terms * np.asarray(rows.terms.T @ dual)
+    terms[told.terms.indices] += told.terms.data
+    value = papers.terms @ terms + _ordinary(space, [strength])[0] * typical
+    value += papers.categories @ (
+        strength.categories * (dual @ rows.categories) + told.categories[0]
+    )
+    value += papers.latent @ (strength.latent * (dual @ rows.latent) + told.latent[0])
     return float(value.mean() + 2 * value.std())
 
 
@@ -250,21 +222,18 @@ def _ordinary(space: FeatureSpace, strengths: Sequence[Strength]) -> np.ndarray:
     return np.array([s.typical / spread - s.contrast for s in strengths], np.float32)
 
 
-def weights(
-    space: FeatureSpace, rankers: Sequence[Ranker], profile_rows: Any, known: PaperRows
-) -> Any:
-    """The rankers' weight vectors less the ordinary paper's part: csr float32, rankers × width.
+def weights(rankers: Sequence[Ranker], profile_rows: Rows, known: PaperRows) -> Rows:
+    """The rankers' weight vectors less the ordinary paper's part, a row each.
 
     `profile_rows` has one row per ranker. `known` holds the papers voted on; one that is not there
     any more is passed over.
     """
-    own = sp.csr_array(_chosen(rankers, known) @ known.matrix)
-    strong = [ranker.strength for ranker in rankers]
-    by_block = np.array([[s.terms, s.categories, s.latent] for s in strong], np.float32)
-    reader = np.repeat(np.arange(len(rankers)), np.diff(own.indptr))
-    own.data *= by_block.reshape(-1, 3)[reader, _block(space, own.indices)]
-    told = sp.diags_array(_column(s.profile for s in strong).ravel()) @ profile_rows
-    return sp.csr_array(own + told)
+    chosen, strong = _chosen(rankers, known), [ranker.strength for ranker in rankers]
+    told = profile_rows.times(_each(s.profile for s in strong))
+    by_votes = sp.diags_array(_each(s.terms for s in strong)) @ chosen @ known.rows.terms
+    codes = _column(s.categories for s in strong) * (chosen @ known.rows.categories)
+    latent = _column(s.latent for s in strong) * (chosen @ known.rows.latent)
+    return Rows(sp.csr_array(by_votes + told.terms), codes + told.categories, latent + told.latent)
 
 
 @dataclass(frozen=True, eq=False)
@@ -281,16 +250,16 @@ class Scored:
     said: np.ndarray
     chosen: Any
     names: tuple[str, ...]
-    voted: Blocks
+    voted: Rows
     near: Near
-    told: Blocks
+    told: Rows
     latent: np.ndarray
 
 
 def score(
     space: FeatureSpace,
     rankers: Sequence[Ranker],
-    profile_rows: Any,
+    profile_rows: Rows,
     known: PaperRows,
     day: PaperRows,
 ) -> np.ndarray:
@@ -302,7 +271,7 @@ def score(
 def scored(
     space: FeatureSpace,
     rankers: Sequence[Ranker],
-    profile_rows: Any,
+    profile_rows: Rows,
     known: PaperRows,
     day: PaperRows,
 ) -> Scored:
@@ -313,14 +282,14 @@ def scored(
     chosen = _chosen(rankers, known)
     used = np.flatnonzero(np.bincount(chosen.indices, minlength=chosen.shape[1]))
     chosen, strong = chosen[:, used], [ranker.strength for ranker in rankers]
-    likeness, papers = day_likeness(space, day), day_blocks(space, day)
-    voted = split(space, _taken(known.matrix, used))
-    told = split(space, sp.diags_array(_column(s.profile for s in strong).ravel()) @ profile_rows)
+    likeness, papers = day_likeness(day), day.rows
+    voted = known.rows if len(used) == len(known.rows) else known.rows[used]
+    told = profile_rows.times(_each(s.profile for s in strong))
     near = likeness.of(voted.terms)
     codes = (chosen @ voted.categories) * _column(s.categories for s in strong) + told.categories
     latent = (chosen @ voted.latent) * _column(s.latent for s in strong)
     said = likeness.made(told.terms) + told.latent @ papers.latent.T
-    total = _ordinary(space, strong)[:, None] * np.asarray(day.matrix @ space.typical, np.float32)
+    total = _ordinary(space, strong)[:, None] * (papers.terms @ space.typical)
     total -= _column(ranker.bar for ranker in rankers)
     total += _column(s.terms for s in strong) * near.sums(chosen)
     total += np.hstack([codes, latent]) @ np.hstack([papers.categories, papers.latent]).T
@@ -336,18 +305,18 @@ def scored(
     )
 
 
-def _taken(matrix: Any, rows: np.ndarray) -> Any:
-    return matrix if len(rows) == matrix.shape[0] else matrix[rows]
-
-
 @lru_cache(maxsize=2)
-def day_likeness(space: FeatureSpace, day: PaperRows) -> Likeness:
+def day_likeness(day: PaperRows) -> Likeness:
     """Products with the day's terms."""
-    return Likeness(day.matrix[:, : len(space.weight)])
+    return Likeness(day.rows.terms)
+
+
+def _each(figures: Iterable[float]) -> np.ndarray:
+    return np.array(list(figures), np.float32)
 
 
 def _column(figures: Iterable[float]) -> np.ndarray:
-    return np.array([list(figures)], np.float32).T
+    return _each(figures)[:, None]
 
 
 def _chosen(rankers: Sequence[Ranker], known: PaperRows) -> Any:
@@ -358,5 +327,5 @@ def _chosen(rankers: Sequence[Ranker], known: PaperRows) -> Any:
     at = np.repeat(np.arange(len(rankers)), [len(ranker.papers) for ranker in rankers])
     found = column >= 0
     return sp.csr_array(
-        (value[found], (at[found], column[found])), shape=(len(rankers), known.matrix.shape[0])
+        (value[found], (at[found], column[found])), shape=(len(rankers), len(known.rows))
     )

@@ -13,15 +13,8 @@ from digest.categories import names
 from digest.ranking.corpus import Document
 from digest.ranking.features import FeatureSpace, PaperRows
 from digest.ranking.profile import Profile
-from digest.ranking.ranker import (
-    Blocks,
-    Ranker,
-    Scored,
-    day_blocks,
-    day_likeness,
-    scored,
-    split,
-)
+from digest.ranking.ranker import Ranker, Scored, day_likeness, scored
+from digest.ranking.rows import Rows
 from digest.ranking.text import sentences
 
 Kind = Literal["topic", "category", "term", "liked", "author"]
@@ -56,10 +49,7 @@ class SentenceRows:
         if not new:
             return
         texts = [sentences(self._papers[paper].abstract) for paper in new]
-        rows = split(
-            self._space,
-            self._space.transform([_Sentence(text) for each in texts for text in each]),
-        )
+        rows = self._space.transform([_Sentence(text) for each in texts for text in each])
         ends = np.cumsum([len(each) for each in texts], dtype=int)
         for paper, each, end in zip(new, texts, ends.tolist(), strict=True):
             mine = np.arange(end - len(each), end)
@@ -86,15 +76,14 @@ class Insight:
     space: FeatureSpace
     rankers: Sequence[Ranker]
     profiles: Sequence[Profile]
-    day: PaperRows
-    papers: Blocks
+    papers: Rows
     scored: Scored
     topics: Sequence[np.ndarray]
 
     @cached_property
     def place(self) -> np.ndarray:
         """Where each term stands among those of the day's papers; -1 for one that none has."""
-        place = np.full(self.space.latent_from, -1, np.int32)
+        place = np.full(len(self.space.weight), -1, np.int32)
         used = np.unique(self.papers.terms.indices)
         place[used] = np.arange(len(used))
         return place
@@ -156,23 +145,19 @@ def insight(
     space: FeatureSpace,
     rankers: Sequence[Ranker],
     profiles: Sequence[Profile],
-    profile_rows: Any,
+    profile_rows: Rows,
     known: PaperRows,
     day: PaperRows,
 ) -> Insight:
     """Score a block of readers (some hundred at a time), and lay open what was summed up."""
-    asked = split(
-        space, space.topic_rows([topic.text for each in profiles for topic in each.topics])
-    )
-    papers = day_blocks(space, day)
-    near = day_likeness(space, day).made(asked.terms) + asked.latent @ papers.latent.T
+    asked = space.topic_rows([topic.text for each in profiles for topic in each.topics])
+    near = day_likeness(day).made(asked.terms) + asked.latent @ day.rows.latent.T
     ends = np.cumsum([len(profile.topics) for profile in profiles])
     return Insight(
         space,
         rankers,
         profiles,
-        day,
-        papers,
+        day.rows,
         scored(space, rankers, profile_rows, known, day),
         np.split(near, ends[:-1]),
     )

@@ -87,12 +87,3 @@ def unit(matrix: Any) -> Any:
     length = np.sqrt(matrix.multiply(matrix).sum(axis=1))
     matrix.data /= np.repeat(np.where(length > 0, length, 1), np.diff(matrix.indptr))
     return matrix
-
-
-def joined(text: Any, codes: Any, latent: np.ndarray) -> Any:
-    """A row of the three blocks beside each other: csr float32."""
-    there = latent != 0
-    columns = np.broadcast_to(np.arange(latent.shape[1], dtype=np.int32), latent.shape)
-    ends = np.r_[0, np.cumsum(there.sum(axis=1))].astype(np.int32)
-    sparse = sp.csr_array((latent[there], columns[there], ends), shape=latent.shape)
-    return sp.csr_array(sp.hstack([text, codes, sparse], format="csr", dtype=np.float32))

@@ -1,0 +1,60 @@
+"""Rows of a feature space, in three blocks of columns: papers, sentences, topics, profiles."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """What each row holds: `terms` (csr float32, rows × terms), `categories` and `latent` columns
+    (float32, rows × columns). These two are dense, for a paper has nearly all latent columns: as
+    entries of a sparse matrix they would be twice as large, and more than its terms."""
+
+    terms: Any = field(repr=False)
+    categories: np.ndarray = field(repr=False)
+    latent: np.ndarray = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.latent)
+
+    def __getitem__(self, at: Any) -> "Rows":
+        """Some of the rows, by their places or a slice."""
+        return Rows(self.terms[at], self.categories[at], self.latent[at])
+
+    @property
+    def empty(self) -> bool:
+        """Whether no row holds anything."""
+        return not (self.terms.nnz or self.categories.any() or self.latent.any())
+
+    @classmethod
+    def stacked(cls, parts: "Sequence[Rows]") -> "Rows":
+        """All rows of some parts of one space, one part after the other."""
+        if len(parts) == 1:
+            return parts[0]
+        return cls(
+            sp.csr_array(sp.vstack([part.terms for part in parts], format="csr")),
+            np.concatenate([part.categories for part in parts]),
+            np.concatenate([part.latent for part in parts]),
+        )
+
+    def times(self, weights: np.ndarray) -> "Rows":
+        """Each row times its weight."""
+        each = np.repeat(weights, np.diff(self.terms.indptr))
+        terms = (each * self.terms.data, self.terms.indices, self.terms.indptr)
+        return Rows(
+            sp.csr_array(terms, shape=self.terms.shape),
+            weights[:, None] * self.categories,
+            weights[:, None] * self.latent,
+        )
+
+    def cosines(self) -> np.ndarray:
+        """Of each row with each: float32, rows × rows; an empty row has nothing in common."""
+        products = (self.terms @ self.terms.T).toarray()
+        products += self.categories @ self.categories.T + self.latent @ self.latent.T
+        length = np.sqrt(products.diagonal())
+        length = np.where(length > 0, length, 1)
+        return np.asarray(products / length / length[:, None], np.float32)
