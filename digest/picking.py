@@ -71,11 +71,15 @@ class RankedPaper:
 
 def rank(app: "App", email: str, day: date | None = None, limit: int = 20) -> list[RankedPaper]:
     """The order in which the subscriber would be offered the day's papers, with the reasons."""
-    from digest.ranking.reasons import reasons  # noqa: PLC0415 (slow import)
-
     training.refit_if_due(app)
     subscriber, day = _reader(app, email, day)
-    (table,) = tables(app, [subscriber], day, again=False)
+    found = tables(app, [subscriber], day, again=False)
+    return _ranked(app, found[0], limit) if found else []
+
+
+def _ranked(app: "App", table: Table, limit: int) -> list[RankedPaper]:
+    from digest.ranking.reasons import reasons  # noqa: PLC0415 (slow import)
+
     scores = table.scores[0]
     rows = sorted((~table.closed[0]).nonzero()[0].tolist(), key=lambda row: (-scores[row], row))
     rows = rows[:limit]
@@ -145,7 +149,7 @@ def plans(app: "App", subscribers: Sequence[Subscriber], day: date, *, again: bo
     """A block's digests of the day. With `again`, who has that day's digest gets no picks."""
     found = tables(app, subscribers, day, again=again)
     made = {each.subscriber.id: each for table in found for each in _planned(app, table)}
-    return [made[person.id] for person in subscribers]
+    return [made.get(person.id) or Plan(person, day, day, 0, ()) for person in subscribers]
 
 
 def _reader(app: "App", email: str, day: date | None) -> tuple[Subscriber, date]:
