@@ -427,7 +427,7 @@ def test_what_cannot_be_filled_is_named_and_tried_again(
     add_feed(app, source.url + LANGUAGE, "arxiv")
     while clock.moment.date() <= STALE:
         tick(app, arxiv)
-        clock.forward(minutes=30)
+        clock.forward(hours=1)
     (batch,) = open_batches(app)
     assert (batch.category, batch.day, batch.verdict) == ("cs.CL", STALE, "stale-suspect")
     assert figures(app)["stale-suspect"] == 1
@@ -449,7 +449,7 @@ def test_an_empty_feed_on_a_working_day_is_checked_against_the_list(
     feed = add_feed(app, source.url + LEARNING, "arxiv")
     while clock.moment < START + timedelta(days=1, hours=6):
         tick(app, arxiv)
-        clock.forward(minutes=10)
+        clock.forward(minutes=10 if clock.moment.date() == STALE else 60)
     row = batches(app)["cs.LG", STALE]
     assert (row.verdict, row.route) == ("empty-expected", "list")
     assert feed.id
