@@ -24,6 +24,7 @@ from digest.changes import (
 from digest.citations import parse_citations
 from digest.errors import InputError, NotFound
 from digest.models import Feedback, Paper, Subscriber, Suppression
+from digest.papers import shortened
 from digest.schedule import next_due
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ Kind = Literal["csv", "jsonl"]
 Progress = Callable[[int, int | None], None]
 
 _BUNDLE = 500
+_TOO_MANY = "more"  # under which cells stand that have no column
+_SAID = {"missing": "there is none", "extra_forbidden": "there is no such column"}
 _FREE_TEXT: dict[str, Callable[[str], Any]] = {
     "topics": parse_topics,
     "categories": parse_categories,
@@ -182,16 +185,12 @@ def write_rows(rows: Iterable[Mapping[str, Any]], file: TextIO, kind: Kind) -> i
 
 def read_rows(file: TextIO, kind: Kind) -> Iterator[dict[str, Any]]:
     """The rows of a file (opened with encoding="utf-8-sig"); an empty cell is as if not there. The
-    CSV may be an export of listmonk or Mailchimp.
+    CSV may be an export of listmonk or Mailchimp, or a spreadsheet's with semicolons or tabs.
 
-    Raises InputError for a line that is no JSON object.
+    Raises InputError for a line that is no JSON object, and where a CSV names no addresses.
     """
     if kind == "csv":
-        table = csv.DictReader(file)
-        of = mailing_lists.program(table.fieldnames or ())
-        for cells in table:
-            row = mailing_lists.row(cells, of) if of else cells
-            yield {name: cell for name, cell in row.items() if cell}
+        yield from _table(file)
         return
     for number, line in enumerate(file, 1):
         if not line.strip():
@@ -203,6 +202,23 @@ def read_rows(file: TextIO, kind: Kind) -> Iterator[dict[str, Any]]:
         if not isinstance(row, dict):
             raise InputError(f"line {number}: expected a JSON object, such as {{'email': …}}")
         yield row
+
+
+def _table(file: TextIO) -> Iterator[dict[str, Any]]:
+    header = file.readline()
+    delimiter = max(",;\t", key=header.count)
+    columns = next(csv.reader([header], delimiter=delimiter), [])
+    of = mailing_lists.program(columns)
+    if of is None:
+        columns = [column.strip().lower() for column in columns]
+        if "email" not in columns:
+            raise InputError(
+                "the first line must name the columns, `email` among them; it is"
+                f" {shortened(header.strip(), 80)!r}"
+            )
+    for cells in csv.DictReader(file, columns, restkey=_TOO_MANY, delimiter=delimiter):
+        row = mailing_lists.row(cells, of) if of else cells
+        yield {name: cell for name, cell in row.items() if cell}
 
 
 def _cell(value: Any) -> Any:
@@ -266,7 +282,10 @@ def _checked(values: Mapping[str, Any]) -> Row:
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"{name}: {first['msg']}") from error
+        if name == _TOO_MANY:
+            raise InputError("it has more cells than there are columns") from error
+        said = _SAID.get(first["type"], first["msg"])
+        raise InputError(f"{name}: {said}") from error
 
 
 def _person(row: Row, address: Address, wishes: dict[str, Any], now: datetime) -> Subscriber:

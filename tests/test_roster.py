@@ -191,3 +191,34 @@ def test_a_reader_whom_the_other_program_blocks_gets_no_mail(app, ada):
     assert (found["ada"]["status"], found["ada"]["suppressed"]) == ("active", "operator")
     with app.db.read() as session:
         assert subscribers.find(session, ada.email).next_digest_at is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Email;Name;Topics\nann@table.test;Ann;weak lensing\n",
+        "email\tname\ttopics\r\nann@table.test\tAnn\tweak lensing\r\n",
+        'email;topics\nann@table.test;"weak lensing; "\n',
+    ],
+)
+def test_a_table_of_a_spreadsheet_is_read(app, text):
+    done = roster.import_rows(app, roster.read_rows(io.StringIO(text, newline=""), "csv"))
+    assert (done.added, done.refused) == (1, ())
+    with app.db.read() as session:
+        assert subscribers.find(session, "ann@table.test").topics == [["weak lensing", 1.0]]
+
+
+@pytest.mark.parametrize("text", ["", "ann@table.test\n", "name,address\nAnn,ann@table.test\n"])
+def test_a_table_without_a_column_of_addresses_is_refused_at_once(app, text):
+    with pytest.raises(InputError, match="must name the columns, `email` among them"):
+        roster.import_rows(app, roster.read_rows(io.StringIO(text), "csv"))
+
+
+def test_what_is_wrong_with_a_row_is_said_in_words(app):
+    text = "email,topcs\nann@table.test,galaxies\n,\nbo@table.test,,more,and more\n"
+    done = roster.import_rows(app, roster.read_rows(io.StringIO(text), "csv"))
+    assert done.refused == (
+        (1, "topcs: there is no such column"),
+        (2, "email: there is none"),
+        (3, "it has more cells than there are columns"),
+    )

@@ -232,4 +232,4 @@ def text_file(path: Path, mode: Literal["r", "w"]) -> Iterator[TextIO]:
         try:
             yield file
         except UnicodeDecodeError as error:
-            raise InputError(f"{path} is not UTF-8 text: {error}") from error
+            raise InputError(f"{path} is not UTF-8 text ({error}): save it as UTF-8") from error
