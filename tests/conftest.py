@@ -153,13 +153,20 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture
-def mailbox() -> Iterator[Mailbox]:
-    box = Mailbox(port=free_port())
-    controller = Controller(box, hostname="127.0.0.1", port=box.port)
+@pytest.fixture(scope="session")
+def post_office() -> Iterator[Controller]:
+    controller = Controller(Mailbox(), hostname="127.0.0.1", port=free_port())
     controller.start()
-    yield box
+    yield controller
     controller.stop()
+
+
+@pytest.fixture
+def mailbox(post_office: Controller) -> Mailbox:
+    """A fresh one, at the server that all tests have together."""
+    box = Mailbox(port=post_office.port)
+    post_office.handler = box
+    return box
 
 
 @event.listens_for(Engine, "engine_connect")
