@@ -7,13 +7,18 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, func, select
-from sqlmodel import Session, col
+from sqlmodel import Session
 
 from digest import editions
 from digest.mail.contents import Card, DigestMail, Item, Note, Trend
 from digest.mail.links import Bearer, Links
 from digest.models import Digest, Edition, EditionPaper, Pick, Subscriber
 from digest.settings import Settings
+
+# Tables, not models: a sender needs no mapper, whose making takes it 1 MB.
+_EDITIONS = Edition.__table__.c  # type: ignore[attr-defined]
+_CARDS = EditionPaper.__table__.c  # type: ignore[attr-defined]
+_PICKS = Pick.__table__.c  # type: ignore[attr-defined]
 
 
 class Picked(NamedTuple):
@@ -92,11 +97,11 @@ class Editions:
     def read(self, session: Session, day: date, papers: Iterable[int]) -> None:
         cards = self._cards.setdefault(day, {})
         if day not in self._trending:
-            trending = select(col(Edition.trending)).where(col(Edition.day) == day)
+            trending = select(_EDITIONS.trending).where(_EDITIONS.day == day)
             self._trending[day] = trends(session.connection().scalar(trending) or [])
         if missing := {paper for paper in papers if paper not in cards}:
-            found = select(col(EditionPaper.paper_id), col(EditionPaper.card)).where(
-                col(EditionPaper.day) == day, col(EditionPaper.paper_id).in_(missing)
+            found = select(_CARDS.paper_id, _CARDS.card).where(
+                _CARDS.day == day, _CARDS.paper_id.in_(missing)
             )
             for paper, card in session.connection().execute(found):
                 cards[paper] = Card.from_json(card)
@@ -150,17 +155,17 @@ def reason_of(reasons: Sequence[str], position: int) -> str:
 
 _PICKED = (
     select(
-        col(Pick.digest_id),
-        col(Pick.position),
+        _PICKS.digest_id,
+        _PICKS.position,
         # After a merge, the card is still the one of the row that was picked.
-        func.coalesce(Pick.shown_as, Pick.paper_id),
-        col(Pick.sentence),
-        col(Pick.exploring),
-        col(Pick.topic),
-        col(Pick.similar),
+        func.coalesce(_PICKS.shown_as, _PICKS.paper_id),
+        _PICKS.sentence,
+        _PICKS.exploring,
+        _PICKS.topic,
+        _PICKS.similar,
     )
-    .where(col(Pick.digest_id).in_(bindparam("digests", expanding=True)))
-    .order_by(col(Pick.digest_id), col(Pick.position))
+    .where(_PICKS.digest_id.in_(bindparam("digests", expanding=True)))
+    .order_by(_PICKS.digest_id, _PICKS.position)
 )
 
 

@@ -6,7 +6,7 @@ from datetime import date
 from typing import Any, Literal
 
 from sqlalchemy import select
-from sqlmodel import Session, col
+from sqlmodel import Session
 
 from digest.mail.compose import Editions, papers_of, picks_of
 from digest.mail.message import mail_address
@@ -106,6 +106,7 @@ def _rows(
 
 
 def _suppressions(session: Session, hashes: Sequence[str]) -> Mapping[str, str]:
-    columns = select(col(Suppression.address_hash), col(Suppression.reason))
-    found = session.connection().execute(columns.where(col(Suppression.address_hash).in_(hashes)))
+    against = Suppression.__table__.c  # type: ignore[attr-defined]
+    columns = select(against.address_hash, against.reason)
+    found = session.connection().execute(columns.where(against.address_hash.in_(hashes)))
     return {row.address_hash: row.reason for row in found}

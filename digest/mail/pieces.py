@@ -18,6 +18,7 @@ RULE = "-" * WIDTH
 _SLOT = re.compile("\ue000([a-z0-9_]+)\ue001")
 # What is encoded as it is, in one line: no equals sign, no dot at first, no blank at the ends.
 _AS_IT_IS = re.compile(r"[!-\-/-<>-~](?:[ -<>-~]{0,73}[!-<>-~])?")
+_ONE_LINE = 75  # characters of it; to find a longer text not to match takes as long as to encode it
 _DOT_FIRST = re.compile(rb"^\.([^\r\n]*)", re.MULTILINE)
 _BLANKS_AT_END = re.compile(r"[ \t]+(?=\n)")
 _UNWANTED = re.compile(
@@ -104,7 +105,7 @@ def encode(text: str) -> bytes:
     What does not end a line ends in a soft break, so that encoded texts can be put one after
     another. Blanks at a line's end go: the library would make the line too long in encoding them.
     """
-    if _AS_IT_IS.fullmatch(text):
+    if len(text) <= _ONE_LINE and _AS_IT_IS.fullmatch(text):
         return text.encode("ascii") + b"=\r\n"
     lines = _encode(text)
     if lines.startswith(b".") or b"\n." in lines:
@@ -190,6 +191,8 @@ def sender(service: str, postal_address: str) -> str:
 
 def wrap(text: str, indent: str = "") -> str:
     """Lines of at most 72 characters; an address is never broken."""
+    if " " not in text and text.isprintable():
+        return indent + text if text else ""
     rest = " ".join(text.split())
     if len(indent) + len(rest) <= WIDTH and len(rest) == len(text):
         return indent + rest if rest else ""

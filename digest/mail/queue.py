@@ -56,32 +56,33 @@ class Seen(NamedTuple):
     harmless: str  # the reason of a suppression that does not stop this kind of mail
 
 
-_COLUMNS = [col(getattr(OutboxMessage, name)) for name in Waiting._fields]
-_ORDER = (col(OutboxMessage.priority), col(OutboxMessage.due_at), col(OutboxMessage.id))
-_MINE = (
-    col(OutboxMessage.id) == bindparam("key"),
-    col(OutboxMessage.leased_by) == bindparam("worker"),
-)
-_OUTBOX = update(OutboxMessage.__table__)  # type: ignore[attr-defined]
-_UNSETTLED = or_(*(col(OutboxMessage.status) == status for status in (*OPEN, "sending")))
+# Tables, not models: a sender needs no mapper, whose making takes it 1 MB.
+_MAILS = OutboxMessage.__table__  # type: ignore[attr-defined]
+_READERS = Subscriber.__table__.c  # type: ignore[attr-defined]
+_AGAINST = Suppression.__table__.c  # type: ignore[attr-defined]
+_COLUMNS = [_MAILS.c[name] for name in Waiting._fields]
+_ORDER = (_MAILS.c.priority, _MAILS.c.due_at, _MAILS.c.id)
+_MINE = (_MAILS.c.id == bindparam("key"), _MAILS.c.leased_by == bindparam("worker"))
+_OUTBOX = update(_MAILS)
+_UNSETTLED = or_(*(_MAILS.c.status == status for status in (*OPEN, "sending")))
 _FREE = {"leased_by": None, "leased_until": None}
 
 
 def recover(session: Session, now: datetime, *, alone: bool) -> tuple[int, int]:
     """Takes up what dead processes left: gives how many are to be sent once more and how many
     were in doubt before and have failed. With `alone`, no other process can be alive."""
-    dead = col(OutboxMessage.id).is_not(None) if alone else _expired(now)
-    sending = col(OutboxMessage.status) == "sending"
+    dead = _MAILS.c.id.is_not(None) if alone else _expired(now)
+    sending = _MAILS.c.status == "sending"
     again = _count(
         session,
-        dead & sending & ~col(OutboxMessage.in_doubt),
+        dead & sending & ~_MAILS.c.in_doubt,
         status="queued",
         in_doubt=True,
         **_FREE,
     )
     failed = _count(session, dead & sending, status="failed", response=UNANSWERED_TWICE, **_FREE)
-    leased = col(OutboxMessage.leased_by).is_not(None)
-    _count(session, dead & leased & col(OutboxMessage.status).in_(OPEN), **_FREE)
+    leased = _MAILS.c.leased_by.is_not(None)
+    _count(session, dead & leased & _MAILS.c.status.in_(OPEN), **_FREE)
     return again, failed
 
 
@@ -96,13 +97,13 @@ def lease(
 ) -> list[Waiting]:
     """Leases up to `count` messages that are due, the most urgent first; `only`: of this
     subscriber, `before`: of a more urgent priority than this one."""
-    urgent = [] if before is None else [col(OutboxMessage.priority) < before]
+    urgent = [] if before is None else [_MAILS.c.priority < before]
     found = [
         Waiting._make(row)
         for status in OPEN
         for row in connection.execute(
             select(*_COLUMNS)
-            .where(col(OutboxMessage.status) == status, *urgent, *_due(now, only))
+            .where(_MAILS.c.status == status, *urgent, *_due(now, only))
             .order_by(*_ORDER)
             .limit(count)
             .with_for_update(skip_locked=True)
@@ -110,30 +111,30 @@ def lease(
     ]
     found = sorted(found, key=lambda row: (row.priority, row.due_at, row.id))[:count]
     if found:
-        chosen = col(OutboxMessage.id).in_([row.id for row in found])
+        chosen = _MAILS.c.id.in_([row.id for row in found])
         connection.execute(_OUTBOX.where(chosen).values(leased_by=worker, leased_until=now + HELD))
     return found
 
 
 def renew(connection: Connection, ids: Iterable[int], worker: str, now: datetime) -> None:
     """Those of the messages that are still leased to `worker`, and not begun, stay so."""
-    mine = (col(OutboxMessage.id).in_(ids), col(OutboxMessage.leased_by) == worker)
-    which = _OUTBOX.where(*mine, col(OutboxMessage.status).in_(OPEN))
+    mine = (_MAILS.c.id.in_(ids), _MAILS.c.leased_by == worker)
+    which = _OUTBOX.where(*mine, _MAILS.c.status.in_(OPEN))
     connection.execute(which.values(leased_until=now + HELD))
 
 
 @cache
 def _beginning(hashes: int) -> Prepared:
     """The mark of a message whose reader's address has so many hashes."""
-    reader = select(col(Subscriber.id)).where(
-        col(Subscriber.id) == bindparam("reader"),
-        col(Subscriber.status) == bindparam("reader_status"),
-        col(Subscriber.email) == bindparam("reader_email"),
-        col(Subscriber.link_epoch) == bindparam("reader_epoch"),
+    reader = select(_READERS.id).where(
+        _READERS.id == bindparam("reader"),
+        _READERS.status == bindparam("reader_status"),
+        _READERS.email == bindparam("reader_email"),
+        _READERS.link_epoch == bindparam("reader_epoch"),
     )
-    against = select(col(Suppression.reason)).where(
-        or_(*(col(Suppression.address_hash) == bindparam(f"hash{n}") for n in range(hashes))),
-        col(Suppression.reason) != bindparam("harmless"),
+    against = select(_AGAINST.reason).where(
+        or_(*(_AGAINST.address_hash == bindparam(f"hash{n}") for n in range(hashes))),
+        _AGAINST.reason != bindparam("harmless"),
     )
     which = _OUTBOX.where(*_MINE, _UNSETTLED, reader.exists(), ~against.exists())
     return Prepared(which.values(status="sending", leased_until=bindparam("until")))
@@ -184,19 +185,15 @@ def bring_back(connection: Connection, digest_id: int) -> None:
 
 def release(connection: Connection, messages: Iterable[Waiting], worker: str) -> None:
     """Gives back what was leased and not begun."""
-    chosen = col(OutboxMessage.id).in_([message.id for message in messages])
-    mine = col(OutboxMessage.leased_by) == worker
-    connection.execute(
-        _OUTBOX.where(chosen, mine, col(OutboxMessage.status).in_(OPEN)).values(**_FREE)
-    )
+    chosen = _MAILS.c.id.in_([message.id for message in messages])
+    mine = _MAILS.c.leased_by == worker
+    connection.execute(_OUTBOX.where(chosen, mine, _MAILS.c.status.in_(OPEN)).values(**_FREE))
 
 
 def standing(session: Session, message: Waiting) -> tuple[str, str | None]:
     """The message's status and who has it; "gone" where the reader was erased meanwhile."""
     found = session.execute(
-        select(col(OutboxMessage.status), col(OutboxMessage.leased_by)).where(
-            col(OutboxMessage.id) == message.id
-        )
+        select(_MAILS.c.status, _MAILS.c.leased_by).where(_MAILS.c.id == message.id)
     ).first()
     return (found.status, found.leased_by) if found is not None else ("gone", None)
 
@@ -205,8 +202,8 @@ def due(session: Session, now: datetime, only: int | None = None) -> int:
     """How many messages could be sent now or are being sent."""
     waiting = select(func.count()).where(
         or_(
-            col(OutboxMessage.status).in_(OPEN) & (col(OutboxMessage.due_at) <= now),
-            col(OutboxMessage.status) == "sending",
+            _MAILS.c.status.in_(OPEN) & (_MAILS.c.due_at <= now),
+            _MAILS.c.status == "sending",
         ),
         *_only(only),
     )
@@ -214,16 +211,17 @@ def due(session: Session, now: datetime, only: int | None = None) -> int:
 
 
 def _due(now: datetime, only: int | None) -> list[ColumnElement[bool]]:
-    free = or_(col(OutboxMessage.leased_by).is_(None), _expired(now))
-    return [col(OutboxMessage.due_at) <= now, free, *_only(only)]
+    free = or_(_MAILS.c.leased_by.is_(None), _expired(now))
+    return [_MAILS.c.due_at <= now, free, *_only(only)]
 
 
 def _only(subscriber_id: int | None) -> list[ColumnElement[bool]]:
-    return [] if subscriber_id is None else [col(OutboxMessage.subscriber_id) == subscriber_id]
+    return [] if subscriber_id is None else [_MAILS.c.subscriber_id == subscriber_id]
 
 
 def _expired(now: datetime) -> ColumnElement[bool]:
-    return col(OutboxMessage.leased_until) < now
+    until: ColumnElement[datetime] = _MAILS.c.leased_until
+    return until < now
 
 
 def _count(session: Session, which: ColumnElement[bool], **values: Any) -> int:
