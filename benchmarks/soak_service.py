@@ -38,7 +38,7 @@ CONTEXT.set_forkserver_preload(  # what a service would import anew after each d
     ]
 )
 EACH_TICK, ONCE_A_DAY = ("fetch", "prepare", "send"), ("tidy", "watch")
-PATIENCE = 1_500  # ms that the service waits for a lock: the product's 30 s would fill the evening
+PATIENCE = 700  # ms that the service waits for a lock: the product's 30 s would fill the evening
 SMALL = 96_000  # bytes beyond which no file may be written while the disk is full
 HANGS = 600  # seconds of a tick after which it is given up
 SEVERAL_DAYS, DAY_LONG = 3, 26 * 3600
@@ -261,13 +261,13 @@ FAULTS: dict[str, Callable[[Life, datetime], None]] = {
     "killed while sending": killed_sending,
     "mail server defers": mood(DEFERS),
     "feed away": feed_away,
-    "locked for a moment": locked(0.7),
+    "locked for a moment": locked(0.3),
     "killed while making": killed_making,
     "mail server refuses": mood(REFUSES),
     "clock back": clock_steps(timedelta(hours=-3)),
     "disk full": disk_full,
     "mail server drops": mood(DROPS),
-    "locked for long": locked(6),
+    "locked for long": locked(3),  # longer than all jobs of a tick wait
     "backup while sending": backed_up,
     "clock ahead": clock_steps(timedelta(days=2)),
     "mail server defers for a day": mood(DEFERS, DAY_LONG),

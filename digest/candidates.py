@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy import func
 from sqlmodel import Session, col, select
 
-from digest import hold, schedule, training
+from digest import hold, paper_rows, schedule, training
 from digest.db import Db
 from digest.feedback import cast_on
 from digest.models import Digest, Paper, Pick, Subscriber
@@ -109,7 +109,7 @@ def _load_window(
     return Window(
         day,
         papers,
-        PaperRows(tuple(str(paper.id) for paper in papers), training.rows_of(db, space, papers)),
+        PaperRows(tuple(str(paper.id) for paper in papers), paper_rows.rows_of(db, space, papers)),
         Credits(
             tuple(tuple(paper.authors) for paper in papers),
             tuple(f"{paper.title} {paper.abstract}" for paper in papers),

@@ -1,9 +1,9 @@
 """The feature space and the readers' rankers: fitted where stale, kept in the database."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -12,27 +12,20 @@ from sqlalchemy import delete, func
 from sqlalchemy.exc import NoResultFound
 from sqlmodel import Session, col, select
 
-from digest import fitting
+from digest import fitting, paper_rows
 from digest.db import Db, alone, upsert
-from digest.editions import papers_by_id
 from digest.feedback import training_set, vote_counts
 from digest.models import Paper, StoredRanker, StoredSpace, Subscriber
 from digest.ranking.profile import Profile, Topic
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from digest.app import App
     from digest.ranking.features import FeatureSpace, PaperRows
     from digest.ranking.ranker import Ranker, Solver
     from digest.ranking.rows import Rows
 
-    # Columns and values of its terms, categories, latent columns.
-    _Row = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
-
 NEWS, FLOOD = 0.01, 0.05  # of the papers that a space knows: so many are learned in a day, at once
 LASTS = timedelta(days=7)
-KEPT_ROWS = 20_000
 _JUST_FITTED: dict[tuple[Db, str], "FeatureSpace"] = {}  # on its way into `load_space`'s memory
 READABLE = col(StoredSpace.corpus).is_not(None)  # earlier releases stored another form
 
@@ -177,7 +170,7 @@ def ready(
         votes = training_set(session, doubtful)
         named = {paper for pairs in votes.values() for paper, vote in pairs if vote}
         named |= {int(paper) for ranker in rankers.values() for paper in ranker.papers}
-        known = _known(app.db, space, session, named)
+        known = paper_rows.known(app.db, space, session, named)
     rows = space.profile_rows(profiles)
     stale = [
         at
@@ -211,136 +204,6 @@ def _doubtful(session: Session, ids: Sequence[int], rankers: "dict[int, Ranker]"
         for subscriber in ids
         if subscriber not in rankers or len(rankers[subscriber].papers) != counts.get(subscriber, 0)
     }
-
-
-def rows_of(db: Db, space: "FeatureSpace", papers: Sequence[Paper]) -> "Rows":
-    """The papers' rows in their order. Those of papers that the space was fitted to, and that are
-    as they were then, are in it."""
-    import numpy as np  # noqa: PLC0415 (slow import)
-
-    from digest.ranking.rows import Rows  # noqa: PLC0415 (slow import)
-
-    fitted, by_id = _fitted(db, space.version), {paper.id or 0: paper for paper in papers}
-    changed = {name: _milliseconds(paper.updated_at) for name, paper in by_id.items()}
-    inside = {name: row for name, at in changed.items() if (row := fitted.row(name, at)) >= 0}
-    outside = {name: at for name, at in changed.items() if name not in inside}
-    names, made = _made(db, space, outside, lambda new: [by_id[name] for name in new])
-    both = Rows.stacked([space.neighbourhood.rows(list(inside.values())), made])
-    place = {name: at for at, name in enumerate((*inside, *names))}
-    return both[np.array([place[paper.id or 0] for paper in papers], int)]
-
-
-def _known(db: Db, space: "FeatureSpace", session: Session, named: Collection[int]) -> "PaperRows":
-    """The rows of the papers voted on: those that the space was fitted to are in it."""
-    from digest.ranking.features import PaperRows  # noqa: PLC0415 (slow import)
-    from digest.ranking.rows import Rows  # noqa: PLC0415 (slow import)
-
-    def read(new: Collection[int]) -> list[Paper]:
-        # A paper named by its id alone says nothing until its text is there.
-        return [paper for paper in papers_by_id(session, new) if paper.title or paper.abstract]
-
-    fitted = _fitted(db, space.version)
-    changed = _changed(session, named)
-    inside = sorted(paper for paper, at in changed.items() if fitted.row(paper, at) >= 0)
-    outside = {paper: changed[paper] for paper in changed.keys() - set(inside)}
-    made, rows = _made(db, space, outside, read)
-    listed = space.neighbourhood.rows([fitted.row_of[paper] for paper in inside])
-    return PaperRows(
-        tuple(map(str, (*inside, *made))), Rows.stacked([listed, rows]) if made else listed
-    )
-
-
-def _made(
-    db: Db,
-    space: "FeatureSpace",
-    changed: dict[int, int],
-    read: Callable[[Collection[int]], Sequence[Paper]],
-) -> tuple[list[int], "Rows"]:
-    """The ids and rows of papers that the space does not hold, of those that can be read. Those
-    made for an earlier block of readers, or another day, serve while their paper is unchanged."""
-    kept = _kept_rows(db, space.version)
-    if len(kept) + len(changed) > KEPT_ROWS:
-        kept.clear()
-    rows = {paper: kept[paper, at] for paper, at in changed.items() if (paper, at) in kept}
-    new = read(changed.keys() - rows.keys())
-    made = space.transform(new)
-    for at, paper in enumerate(new):
-        start, end = made.terms.indptr[at : at + 2]
-        rows[paper.id or 0] = kept[paper.id or 0, _milliseconds(paper.updated_at)] = (
-            made.terms.indices[start:end].copy(),
-            made.terms.data[start:end].copy(),
-            made.categories[at].copy(),
-            made.latent[at].copy(),
-        )
-    ids = sorted(rows)
-    return ids, _together([rows[paper] for paper in ids], space)
-
-
-def _together(rows: "Sequence[_Row]", space: "FeatureSpace") -> "Rows":
-    import numpy as np  # noqa: PLC0415 (slow import)
-    import scipy.sparse as sp  # noqa: PLC0415 (slow import)
-
-    from digest.ranking.rows import Rows  # noqa: PLC0415 (slow import)
-
-    columns, values, categories, latent = zip(*rows, strict=True) if rows else ((), (), (), ())
-    terms = (
-        np.concatenate([np.zeros(0, np.float32), *values]),
-        np.concatenate([np.zeros(0, np.int32), *columns]),
-        np.cumsum([0, *map(len, values)]),
-    )
-    return Rows(
-        sp.csr_array(terms, shape=(len(rows), len(space.weight))),
-        np.array(categories, np.float32).reshape(len(rows), len(space.categories)),
-        np.array(latent, np.float32).reshape(len(rows), space.latent.dimensions),
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class _Fitted:
-    """Which row of the space is which paper's, and when (in ms) that had been changed last."""
-
-    row_of: dict[int, int]
-    changed: "np.ndarray"
-
-    def row(self, paper: int, changed_at: int) -> int:
-        """The row of the paper as it is now, or -1."""
-        row = self.row_of.get(paper, -1)
-        return row if row >= 0 and int(self.changed[row]) == changed_at else -1
-
-
-@lru_cache(maxsize=1)
-def _fitted(db: Db, version: str) -> _Fitted:
-    import numpy as np  # noqa: PLC0415 (slow import)
-
-    stored = select(StoredSpace.papers).where(StoredSpace.version == version)
-    with db.read() as session:
-        papers, changed = np.frombuffer(session.exec(stored).one() or b"", "<i8").reshape(2, -1)
-    return _Fitted({paper: row for row, paper in enumerate(papers.tolist())}, changed)
-
-
-@lru_cache(maxsize=1)
-def _kept_rows(db: Db, version: str) -> "dict[tuple[int, int], _Row]":  # noqa: ARG001
-    """A paper's row, by its id and when it was changed: one for each
-    database and feature space."""
-    return {}
-
-
-def _changed(session: Session, named: Collection[int]) -> dict[int, int]:
-    """When each of the papers was changed last, in ms. Their numbers stand in the statement, since
-    to bind each takes many times as long as to look for it."""
-    wanted, found = sorted(named), dict[int, int]()
-    table = Paper.__table__.c  # type: ignore[attr-defined]
-    ids: Any = sa.bindparam("ids", expanding=True, literal_execute=True)
-    changed = sa.type_coerce(table.updated_at, sa.BigInteger)
-    query = sa.select(table.id, changed).where(table.id.in_(ids))
-    for start in range(0, len(wanted), 5000):
-        found.update(session.execute(query, {"ids": wanted[start : start + 5000]}).all())
-    return found
-
-
-def _milliseconds(moment: datetime) -> int:
-    """The moment as it is stored."""
-    return round(moment.timestamp() * 1000)
 
 
 def _id(subscriber: Subscriber) -> int:

@@ -31,7 +31,7 @@ GROUPS = [
     ("pure", "digest.mail.* digest.feeds.*"),
     ("wiring", "digest.app"),
     ("work", "digest.training digest.candidates digest.choosing digest.picking digest.editions"),
-    ("work", "digest.calibrating digest.clock digest.fitting digest.samples"),
+    ("work", "digest.calibrating digest.clock digest.fitting digest.samples digest.paper_rows"),
     ("work", "digest.backup digest.hold digest.delivery digest.keeping digest.retention"),
     ("work", "digest.feedback digest.failing"),
     ("pure", "digest.ties"),

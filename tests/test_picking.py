@@ -4,12 +4,13 @@ from datetime import timedelta
 
 import pytest
 from conftest import GALAXIES, IMAGES, announce
+from sqlmodel import select
 
 from digest import delivery, feedback
 from digest.candidates import latest_day
 from digest.editions import trending
 from digest.errors import NotFound
-from digest.models import Paper, Upvotes
+from digest.models import Paper, StoredRanker, Upvotes
 from digest.picking import plan, plans, rank
 
 
@@ -66,6 +67,18 @@ def test_seven_days_back_and_no_further(app, ada, clock):
     announce(app, young, ["Diffusion models of this week"])
     titles = [paper.title for paper in rank(app, ada.email, clock().date())]
     assert titles == ["Diffusion models of this week"]
+
+
+def test_who_has_no_paper_left_gets_an_empty_plan_and_no_model(app, ada, clock):
+    papers = announce(app, clock().date(), IMAGES[:2])
+    with app.db.write() as session:
+        for paper in papers:
+            feedback.record(session, ada.id, paper, "up", source="mail", now=clock())
+    planned = plan(app, ada.email)
+    assert (planned.picks, planned.candidates, planned.since) == ((), 0, clock().date())
+    assert rank(app, ada.email) == []
+    with app.db.read() as session:
+        assert session.exec(select(StoredRanker)).first() is None
 
 
 def test_muted_words_stay_out(app, ada):

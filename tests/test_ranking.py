@@ -52,7 +52,7 @@ BLANK = Profile()
 
 def whole(rows: Rows) -> np.ndarray:
     """The blocks beside each other."""
-    return np.hstack([rows.terms.toarray(), rows.categories, rows.latent])
+    return np.hstack([rows.terms.toarray(), rows.categories.toarray(), rows.latent])
 
 
 def votes(likes: Sequence[int], dislikes: Sequence[int] = ()) -> Votes:

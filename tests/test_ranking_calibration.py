@@ -19,7 +19,9 @@ def papers_in(groups):
         rows[at, group], rows[at, -1] = 1, 0.01 * at
     rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)
     none = np.zeros((len(groups), 0), np.float32)
-    return PaperRows(tuple(map(str, range(len(groups)))), Rows(sp.csr_array(rows), none, none))
+    return PaperRows(
+        tuple(map(str, range(len(groups)))), Rows(sp.csr_array(rows), sp.csr_array(none), none)
+    )
 
 
 def test_of_many_alike_one_is_asked_before_another_comes_twice():

@@ -39,7 +39,7 @@ SPACE = FeatureSpace.fit(PAPERS)
 
 def whole(rows: Rows) -> np.ndarray:
     """The blocks beside each other."""
-    return np.hstack([rows.terms.toarray(), rows.categories, rows.latent])
+    return np.hstack([rows.terms.toarray(), rows.categories.toarray(), rows.latent])
 
 
 def terms(paper: Paper) -> list[str]:
@@ -84,7 +84,7 @@ def test_texts_and_their_counts_give_the_same_rows() -> None:
 def test_meaning_and_categories_have_length_one() -> None:
     rows = SPACE.transform(PAPERS)
     assert SPACE.latent.dimensions > 2
-    for block in (rows.categories, rows.latent):
+    for block in (rows.categories.toarray(), rows.latent):
         assert np.allclose(np.linalg.norm(block, axis=1), 1, atol=1e-5)
 
 
@@ -93,7 +93,7 @@ def test_a_topic_speaks_by_the_papers_nearest_to_it() -> None:
     topic = SPACE.topic_rows([PAPERS[40].title]).terms
     rows = SPACE.neighbourhood.rows(slice(None))
     likeness = (rows.terms @ topic.T).toarray().ravel()
-    shared = rows.categories[:, SPACE.categories.index("c.0")]
+    shared = rows.categories.toarray()[:, SPACE.categories.index("c.0")]
     nearest = np.argsort(-np.where(likeness > 0, 11 * likeness + 1.8 * shared, -1), kind="stable")
     mean = rows.terms[nearest[:NEIGHBOURS]].toarray().mean(axis=0)
     told = SPACE.profile_rows([profile]).terms.toarray().ravel()
@@ -111,6 +111,16 @@ def test_profiles_at_once_say_what_each_says_alone() -> None:
     together = SPACE.profile_rows(profiles)
     alone = [whole(SPACE.profile_rows([profile]))[0] for profile in profiles]
     assert np.allclose(whole(together), np.array(alone), atol=1e-5)
+
+
+def test_profiles_asked_for_again_say_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("digest.ranking.features._PROFILES_KEPT", 5)
+    space = FeatureSpace.loads(SPACE.dumps())
+    profiles = [Profile(topics=(Topic(paper.title),)) for paper in PAPERS[:8]]
+    alone = np.array([whole(SPACE.profile_rows([profile]))[0] for profile in profiles])
+    for asked in ([0, 1, 1, 2], [2, 0, 3], [3, 4, 5], [5, 6, 7, 0], []):
+        rows = whole(space.profile_rows([profiles[at] for at in asked]))
+        assert np.allclose(rows, alone[asked], atol=1e-5)
 
 
 def later(space: FeatureSpace, before: list[Paper], after: list[Paper]) -> FeatureSpace:

@@ -12,7 +12,7 @@ PLAIN = Rules(count=5, fold=0, variety=0, explore=0, topics=False)
 
 def day(matrix: np.ndarray) -> PaperRows:
     none = np.zeros((len(matrix), 0), np.float32)
-    rows = Rows(sp.csr_array(matrix.astype(np.float32)), none, none)
+    rows = Rows(sp.csr_array(matrix.astype(np.float32)), sp.csr_array(none), none)
     return PaperRows(tuple(map(str, range(len(matrix)))), rows)
 
 

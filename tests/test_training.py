@@ -34,7 +34,7 @@ def vote(app, reader, papers):
 
 
 def whole(rows):
-    return np.hstack([rows.terms.toarray(), rows.categories, rows.latent])
+    return np.hstack([rows.terms.toarray(), rows.categories.toarray(), rows.latent])
 
 
 def ready(app, reader):

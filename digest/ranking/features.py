@@ -17,7 +17,7 @@ from digest.ranking.packing import lines, packed, texts, unpacked
 from digest.ranking.profile import Profile, Topic
 from digest.ranking.recounting import numbered, recount
 from digest.ranking.rows import Rows
-from digest.ranking.weighing import Weights, papers_having, unit, weigh
+from digest.ranking.weighing import LOG, Weights, papers_having, unit, weigh
 
 BACKGROUND = 1000
 # A latent space serves until a tenth of the papers are others than it was learned from.
@@ -173,40 +173,18 @@ class FeatureSpace:
         corpus = Corpus.of(documents)
         weighed, width = self._weighed(corpus), len(self.weight)
         text = self.weights.rows(weighed[:, :width])
-        codes = unit(corpus.coded(self.categories)).toarray()
+        codes = unit(corpus.coded(self.categories))
         return Rows(text, codes, self.latent.project(weighed[:, width:]))
 
     def rows(self, counts: Counts) -> Rows:
         """One row per counted paper; words, terms and categories must be the space's own."""
         text = self.weights.rows(weigh(counts.terms, self.weights.norm))
-        return Rows(text, unit(counts.corpus.codes).toarray(), _meaning(self.latent, counts))
+        return Rows(text, unit(counts.corpus.codes), _meaning(self.latent, counts))
 
     def _weighed(self, corpus: Corpus) -> Any:
-        """The papers' terms and, behind them, their words that have a meaning, by scikit-learn's
-        TF-IDF with what a term weighs in a row's length, and a word in its meaning, as idf."""
-        from sklearn.feature_extraction.text import TfidfVectorizer  # noqa: PLC0415 (slow import)
-
-        said, ends = self._said(corpus)
-        used = np.unique(said)
-        idf = np.concatenate([self.weights.norm, self.latent.weight])
-        if not len(used):
-            return sp.csr_array((len(corpus), len(idf)), dtype=np.float32)
-        tfidf = TfidfVectorizer(
-            analyzer=np.ndarray.tolist,
-            vocabulary={column: at for at, column in enumerate(used.tolist())},
-            sublinear_tf=True,
-            norm=None,
-            dtype=np.float32,
-        )
-        tfidf.idf_ = idf[used]
-        found = tfidf.transform(np.split(said, ends)[: len(corpus)])
-        return sp.csr_array(
-            (found.data, used[found.indices], found.indptr), shape=(len(corpus), len(idf))
-        )
-
-    def _said(self, corpus: Corpus) -> tuple[np.ndarray, np.ndarray]:
-        """The columns of the papers' terms and words, each as often as a paper has it, and where
-        each paper ends; what the space does not know is left out."""
+        """The papers' terms and, behind them, their words that have a meaning, by TF-IDF with what
+        a term weighs in a row's length, and a word in its meaning, as idf. What the space does not
+        know is left out."""
         counts, width = count(corpus, min_papers=1), len(self.weight)
         number = self.vocabulary.numbers(corpus.words)
         meant = np.full(len(self.vocabulary.words) + 1, -1)
@@ -216,11 +194,14 @@ class FeatureSpace:
                 self.vocabulary.columns(counts.vocabulary, number),
                 np.where(number[1:] < 0, -1, meant[number[1:]]),
             ]
-        )
+        ).astype(np.int32)
         both = sp.hstack([counts.terms, counts.plain], format="csr")
         column = column[both.indices]
-        times = np.where(column < 0, 0, both.data)
-        return np.repeat(column, times), np.r_[0, np.cumsum(times)][both.indptr[1:]]
+        known = column >= 0
+        before = np.r_[0, np.cumsum(known)].astype(np.int32)
+        column, idf = column[known], np.concatenate([self.weights.norm, self.latent.weight])
+        weighed = (LOG[both.data[known]] * idf[column], column, before[both.indptr])
+        return sp.csr_array(weighed, shape=(len(corpus), len(idf)))
 
     def topic_rows(self, texts: Sequence[str]) -> Rows:
         """One row per topic's text; terms and meaning each of length one. Those of one block of
@@ -235,17 +216,20 @@ class FeatureSpace:
         these takes longest, so the rows of the first profiles are kept.
         """
         wishes = [(profile.topics, profile.categories) for profile in profiles]
-        new = list(dict.fromkeys(wish for wish in wishes if wish not in self._asked))
-        if not wishes or len(self._asked) + len(new) > _PROFILES_KEPT:
+        row_of, rows = self._asked[-1]
+        new = list(dict.fromkeys(wish for wish in wishes if wish not in row_of))
+        if len(row_of) + len(new) > _PROFILES_KEPT:
             return self._profile_rows(wishes)
         if new:
-            made = self._profile_rows(new)
-            self._asked.update((wish, made[[row]]) for row, wish in enumerate(new))
-        return Rows.stacked([self._asked[wish] for wish in wishes])
+            row_of = row_of | {wish: len(rows) + at for at, wish in enumerate(new)}
+            rows = Rows.stacked([rows, self._profile_rows(new)])
+            self._asked[:] = [(row_of, rows)]  # at once, for another thread may be at it too
+        return rows[np.array([row_of[wish] for wish in wishes], int)]
 
     @cached_property
-    def _asked(self) -> dict[_Wish, Rows]:
-        return {}
+    def _asked(self) -> list[tuple[dict[_Wish, int], Rows]]:
+        """The profiles asked for so far, and their rows."""
+        return [({}, self._profile_rows(()))]
 
     def _profile_rows(self, wishes: Sequence[_Wish]) -> Rows:
         asked = [(row, topic) for row, (topics, _) in enumerate(wishes) for topic in topics]
@@ -259,11 +243,11 @@ class FeatureSpace:
         topics = self.topic_rows([topic.text for _, topic in asked])
         text = unit(spread @ topics.terms)
         latent = _unit_rows(spread @ topics.latent)
-        codes = unit(incidence([categories for _, categories in wishes], self.categories)).toarray()
+        codes = unit(incidence([categories for _, categories in wishes], self.categories))
         near = self.neighbourhood.nearest(text, codes)
         return Rows(
             sp.csr_array(TOPIC_TERMS * text + NEAR_TERMS * near.terms),
-            CATEGORY * codes,
+            sp.csr_array(CATEGORY * codes),
             np.asarray(TOPIC_LATENT * latent + NEAR_LATENT * near.latent, np.float32),
         )
 
@@ -333,7 +317,7 @@ def _topic_rows(space: FeatureSpace, texts: tuple[str, ...]) -> Rows:
     width = len(space.weight)
     text = sp.csr_array(weighed[:, :width])
     text.data *= space.weights.bump[text.indices]
-    codes = np.zeros((len(texts), len(space.categories)), np.float32)
+    codes = sp.csr_array((len(texts), len(space.categories)), dtype=np.float32)
     meaning = space.latent.project(weighed[:, width:], centred=False)
     return Rows(unit(text), codes, meaning)
 

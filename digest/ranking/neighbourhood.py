@@ -8,12 +8,11 @@ import numpy as np
 import scipy.sparse as sp
 
 from digest.ranking.rows import Rows
-from digest.ranking.weighing import Weights, unit
+from digest.ranking.weighing import LOG, Weights, unit
 
 NEIGHBOURS = 5
 
 _PROFILES = 100
-_LOG = np.r_[0, 1 + np.log(np.arange(1, 256))].astype(np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,24 +31,22 @@ class Neighbourhood:
     def rows(self, at: Any) -> Rows:
         """The rows of some of the papers."""
         at = np.arange(len(self))[at]
-        return Rows(
-            self._terms(at), unit(self.codes[at]).toarray(), self.meaning[at].astype(np.float32)
-        )
+        return Rows(self._terms(at), unit(self.codes[at]), self.meaning[at].astype(np.float32))
 
     def _terms(self, at: np.ndarray) -> Any:
         """The terms of some of the papers as they weigh in a row: csr float32, papers × terms."""
         counts = self.terms[at]
-        value = _LOG[counts.data] * self.weights.weight[counts.indices]
+        value = LOG[counts.data] * self.weights.weight[counts.indices]
         value /= np.repeat(self._length[at], np.diff(counts.indptr))
         rows = sp.csr_array((value, counts.indices, counts.indptr), shape=counts.shape)
         rows.eliminate_zeros()
         return rows
 
-    def nearest(self, text: Any, codes: np.ndarray) -> Rows:
+    def nearest(self, text: Any, codes: Any) -> Rows:
         """Per profile (its terms and categories, at length one) the mean row of the papers nearest
         to it, by terms and then by categories; empty where it has no term."""
         profile, paper, likeness = self._nearest(text)
-        worth = 11 * likeness + 1.8 * self._shared(profile, paper, codes)
+        worth = 11 * likeness + 1.8 * self._shared(profile, paper, codes.toarray())
         order = np.lexsort((paper, -worth, profile))
         profile, paper = profile[order], paper[order]
         place = np.arange(len(profile)) - np.searchsorted(profile, profile)
@@ -60,7 +57,11 @@ class Neighbourhood:
             (1 / size[profile], (profile, at)), shape=(text.shape[0], len(papers)), dtype=np.float32
         )
         rows = self.rows(papers)
-        return Rows(sp.csr_array(mean @ rows.terms), mean @ rows.categories, mean @ rows.latent)
+        return Rows(
+            sp.csr_array(mean @ rows.terms),
+            sp.csr_array(mean @ rows.categories),
+            mean @ rows.latent,
+        )
 
     def _nearest(self, text: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Profile, paper and likeness of those nearest by terms, a hundred profiles at a time."""
@@ -84,7 +85,7 @@ class Neighbourhood:
         column = self.terms.indices[at]
         starts = np.searchsorted(at, self.terms.indptr).astype(np.int32)
         length = np.repeat(self._length, np.diff(starts))
-        value = _LOG[self.terms.data[at]] * self.weights.weight[column] / length
+        value = LOG[self.terms.data[at]] * self.weights.weight[column] / length
         rows = sp.csr_array((value, place[column], starts), shape=(len(self), len(used)))
         return sp.csr_array(rows.T)
 
@@ -92,7 +93,7 @@ class Neighbourhood:
     def _length(self) -> np.ndarray:
         """The length of each paper's terms by their norm (1 where there are none)."""
         squares = sp.csr_array(
-            (_LOG[self.terms.data] ** 2, self.terms.indices, self.terms.indptr),
+            (LOG[self.terms.data] ** 2, self.terms.indices, self.terms.indptr),
             shape=self.terms.shape,
         )
         length = np.sqrt(squares @ (self.weights.norm * self.weights.norm))

@@ -186,7 +186,7 @@ def _gram(rows: Rows, strength: Strength) -> np.ndarray:
     gram = np.asarray(dense @ dense.T, float)
     np.fill_diagonal(gram, np.bincount(row, terms.data * terms.data, len(rows)))
     gram *= strength.terms
-    gram += strength.categories * (rows.categories @ rows.categories.T)
+    gram += strength.categories * (rows.categories @ rows.categories.T).toarray()
     gram += strength.latent * (rows.latent @ rows.latent.T)
     return gram
 
@@ -209,9 +209,9 @@ def _bar(
     terms = strength.terms * np.asarray(rows.terms.T @ dual)
     terms[told.terms.indices] += told.terms.data
     value = papers.terms @ terms + _ordinary(space, [strength])[0] * typical
-    value += papers.categories @ (
-        strength.categories * (dual @ rows.categories) + told.categories[0]
-    )
+    codes = strength.categories * np.asarray(rows.categories.T @ dual)
+    codes[told.categories.indices] += told.categories.data
+    value += papers.categories @ codes
     value += papers.latent @ (strength.latent * (dual @ rows.latent) + told.latent[0])
     return float(value.mean() + 2 * value.std())
 
@@ -231,9 +231,13 @@ def weights(rankers: Sequence[Ranker], profile_rows: Rows, known: PaperRows) -> 
     chosen, strong = _chosen(rankers, known), [ranker.strength for ranker in rankers]
     told = profile_rows.times(_each(s.profile for s in strong))
     by_votes = sp.diags_array(_each(s.terms for s in strong)) @ chosen @ known.rows.terms
-    codes = _column(s.categories for s in strong) * (chosen @ known.rows.categories)
+    codes = sp.diags_array(_each(s.categories for s in strong)) @ chosen @ known.rows.categories
     latent = _column(s.latent for s in strong) * (chosen @ known.rows.latent)
-    return Rows(sp.csr_array(by_votes + told.terms), codes + told.categories, latent + told.latent)
+    return Rows(
+        sp.csr_array(by_votes + told.terms),
+        sp.csr_array(codes + told.categories),
+        latent + told.latent,
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -286,13 +290,15 @@ def scored(
     voted = known.rows if len(used) == len(known.rows) else known.rows[used]
     told = profile_rows.times(_each(s.profile for s in strong))
     near = likeness.of(voted.terms)
-    codes = (chosen @ voted.categories) * _column(s.categories for s in strong) + told.categories
+    codes = (chosen @ voted.categories).toarray() * _column(s.categories for s in strong)
+    codes += told.categories.toarray()
     latent = (chosen @ voted.latent) * _column(s.latent for s in strong)
     said = likeness.made(told.terms) + told.latent @ papers.latent.T
     total = _ordinary(space, strong)[:, None] * (papers.terms @ space.typical)
     total -= _column(ranker.bar for ranker in rankers)
     total += _column(s.terms for s in strong) * near.sums(chosen)
-    total += np.hstack([codes, latent]) @ np.hstack([papers.categories, papers.latent]).T
+    total += (papers.categories @ codes.T).T
+    total += latent @ papers.latent.T
     return Scored(
         np.asarray(total + said, np.float32),
         said,

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import Any, Literal, NamedTuple
 
@@ -71,12 +71,14 @@ class _Sentence:
 @dataclass(frozen=True, eq=False)
 class Insight:
     """A block of readers' models laid open before a day's papers: what their scores were summed up
-    from, and the likeness of each reader's `topics` to the papers, topics × papers."""
+    from, the papers' categories (`codes`, papers × categories), and the likeness of each reader's
+    `topics` to the papers, topics × papers."""
 
     space: FeatureSpace
     rankers: Sequence[Ranker]
     profiles: Sequence[Profile]
     papers: Rows
+    codes: np.ndarray
     scored: Scored
     topics: Sequence[np.ndarray]
 
@@ -158,9 +160,15 @@ def insight(
         rankers,
         profiles,
         day.rows,
+        _codes(day),
         scored(space, rankers, profile_rows, known, day),
         np.split(near, ends[:-1]),
     )
+
+
+@lru_cache(maxsize=2)
+def _codes(day: PaperRows) -> np.ndarray:
+    return np.asarray(day.rows.categories.toarray())
 
 
 def reasons(block: Insight, at: int, rows: Sequence[int]) -> list[tuple[Reason, ...]]:
@@ -181,10 +189,10 @@ def spoken(block: Insight, at: int, rows: Sequence[int]) -> list[tuple[Reason, .
         return []
     papers = np.array(rows)
     liked, by_liked = _liked(block, at, papers)
-    codes = np.flatnonzero(block.scored.told.categories[at])
-    by_code = (
-        block.scored.told.categories[at, codes][:, None]
-        * block.papers.categories[papers[:, None], codes].T
+    asked = _entries(block.scored.told.categories, np.array([at]))
+    codes, by_code = (
+        asked.column,
+        asked.value[:, None] * block.codes[papers[:, None], asked.column].T,
     )
     topics = [topic.text for topic in block.profiles[at].topics]
     by_all = np.concatenate([_by_topic(block, at, papers), by_liked, by_code])
@@ -222,9 +230,7 @@ def _liked(block: Insight, at: int, papers: np.ndarray) -> tuple[np.ndarray, np.
         return liked, np.zeros((0, len(papers)), np.float32)
     near = strength.terms * scored.near.between(liked, papers)
     near += strength.latent * (scored.voted.latent[liked] @ block.papers.latent[papers].T)
-    near += strength.categories * (
-        scored.voted.categories[liked] @ block.papers.categories[papers].T
-    )
+    near += strength.categories * (scored.voted.categories[liked] @ block.codes[papers].T)
     return liked, np.maximum(0, coefficients[:, None] * near)
 
 

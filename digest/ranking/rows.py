@@ -10,12 +10,12 @@ import scipy.sparse as sp
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """What each row holds: `terms` (csr float32, rows × terms), `categories` and `latent` columns
-    (float32, rows × columns). These two are dense, for a paper has nearly all latent columns: as
-    entries of a sparse matrix they would be twice as large, and more than its terms."""
+    """What each row holds: `terms` and `categories` (csr float32) and the `latent` columns
+    (float32, rows × dimensions). These are dense, for a paper has nearly all of them: as entries of
+    a sparse matrix they would be twice as large, and more than its terms."""
 
     terms: Any = field(repr=False)
-    categories: np.ndarray = field(repr=False)
+    categories: Any = field(repr=False)
     latent: np.ndarray = field(repr=False)
 
     def __len__(self) -> int:
@@ -28,7 +28,7 @@ class Rows:
     @property
     def empty(self) -> bool:
         """Whether no row holds anything."""
-        return not (self.terms.nnz or self.categories.any() or self.latent.any())
+        return not (self.terms.nnz or self.categories.nnz or self.latent.any())
 
     @classmethod
     def stacked(cls, parts: "Sequence[Rows]") -> "Rows":
@@ -37,24 +37,28 @@ class Rows:
             return parts[0]
         return cls(
             sp.csr_array(sp.vstack([part.terms for part in parts], format="csr")),
-            np.concatenate([part.categories for part in parts]),
+            sp.csr_array(sp.vstack([part.categories for part in parts], format="csr")),
             np.concatenate([part.latent for part in parts]),
         )
 
     def times(self, weights: np.ndarray) -> "Rows":
         """Each row times its weight."""
-        each = np.repeat(weights, np.diff(self.terms.indptr))
-        terms = (each * self.terms.data, self.terms.indices, self.terms.indptr)
         return Rows(
-            sp.csr_array(terms, shape=self.terms.shape),
-            weights[:, None] * self.categories,
+            _times(self.terms, weights),
+            _times(self.categories, weights),
             weights[:, None] * self.latent,
         )
 
     def cosines(self) -> np.ndarray:
         """Of each row with each: float32, rows × rows; an empty row has nothing in common."""
         products = (self.terms @ self.terms.T).toarray()
-        products += self.categories @ self.categories.T + self.latent @ self.latent.T
+        products += (self.categories @ self.categories.T).toarray() + self.latent @ self.latent.T
         length = np.sqrt(products.diagonal())
         length = np.where(length > 0, length, 1)
         return np.asarray(products / length / length[:, None], np.float32)
+
+
+def _times(matrix: Any, weights: np.ndarray) -> Any:
+    each = np.repeat(weights, np.diff(matrix.indptr))  # a product takes as long as it has columns
+    parts = (each * matrix.data, matrix.indices, matrix.indptr)
+    return sp.csr_array(parts, shape=matrix.shape)

@@ -10,6 +10,7 @@ import scipy.sparse as sp
 MAX_SHARE = 0.3
 RARITY = 0.06
 PAIR_WEIGHT = 0.65
+LOG = np.r_[0, 1 + np.log(np.arange(1, 256))].astype(np.float32)  # what a count weighs
 
 _AT_ONCE = 1_000_000
 
