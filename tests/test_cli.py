@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import socket
 import stat
 import subprocess
 import sys
@@ -346,3 +347,16 @@ def test_a_library_becomes_likes_and_comes_back(service: Digest, tmp_path: Path)
     assert service(*command, "b.bib", "--json").json["known"] == 1
     assert service(*command).code == 2
     assert service(*command, "none.ris").code == 1
+
+
+@pytest.mark.parametrize("part", ["run", "web"])
+def test_a_port_that_is_taken_is_named_before_anything_is_begun(
+    digest: Digest, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        monkeypatch.setenv("DIGEST_WEB__PORT", str(port))
+        refused = digest(part)
+    assert (refused.code, refused.out) == (1, "")
+    assert f"web.port: cannot listen on 127.0.0.1:{port}" in refused.err
+    assert "started" not in refused.err

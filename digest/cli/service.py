@@ -13,6 +13,8 @@ from digest.db import DRIVER
 from digest.errors import DatabaseError, SettingsError
 
 if TYPE_CHECKING:
+    from socket import socket
+
     from starlette.types import ASGIApp
 
 log = structlog.get_logger()
@@ -22,15 +24,18 @@ def run(app: App) -> None:
     """Scheduler, delivery and web in one process, until a signal ends it."""
     from digest.web import create
 
-    with _parts(app, ("scheduler", "worker")):
-        _serve(app, create(app))
+    parts = ("scheduler", "worker")
+    with _alone(app, parts):
+        doors = _doors(app)
+        with _awake(app, parts):
+            _serve(app, create(app), doors)
 
 
 def web(app: App) -> None:
     """The pages alone."""
     from digest.web import create
 
-    _serve(app, create(app))
+    _serve(app, create(app), _doors(app))
 
 
 def scheduler(app: App) -> None:
@@ -50,7 +55,12 @@ def worker(app: App) -> None:
 @contextmanager
 def _parts(app: App, parts: Sequence[str]) -> Iterator[None]:
     """Runs these parts; on an SQLite file, as the only process that does."""
-    wake = _engine(app)
+    with _alone(app, parts), _awake(app, parts):
+        yield
+
+
+@contextmanager
+def _alone(app: App, parts: Sequence[str]) -> Iterator[None]:
     with ExitStack() as stack:
         for part in parts:
             if not stack.enter_context(app.db.exclusive(part)):
@@ -58,9 +68,15 @@ def _parts(app: App, parts: Sequence[str]) -> Iterator[None]:
                     f"another process runs the {part} on {app.db.url.database} already:"
                     " stop it first (one `digest run` per database file)"
                 )
-        if "scheduler" in parts:
-            _say_without_feeds(app)
-        stack.enter_context(wake(app, parts))
+        yield
+
+
+@contextmanager
+def _awake(app: App, parts: Sequence[str]) -> Iterator[None]:
+    wake = _engine(app)
+    if "scheduler" in parts:
+        _say_without_feeds(app)
+    with wake(app, parts):
         log.info("started", parts=list(parts))
         yield
     log.info("stopped", parts=list(parts))
@@ -87,7 +103,13 @@ def _say_without_feeds(app: App) -> None:
         log.warning("there is no feed yet, so there will be no mail: `digest feeds add URL`")
 
 
-def _serve(app: App, pages: "ASGIApp") -> None:
+def _doors(app: App) -> "list[socket]":
+    from digest.web.server import listening
+
+    return listening(app.settings.web.host, app.settings.web.port)
+
+
+def _serve(app: App, pages: "ASGIApp", doors: "list[socket]") -> None:
     import uvicorn
 
     from digest.web.server import configured
@@ -98,7 +120,7 @@ def _serve(app: App, pages: "ASGIApp") -> None:
     # The server raises its signal once more when it has ended: by then it must only be heard, for
     # the mails under way are still to be finished.
     _on_signal(lambda: None)
-    uvicorn.Server(config).run()
+    uvicorn.Server(config).run(sockets=doors)
 
 
 def _wait() -> None:

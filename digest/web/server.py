@@ -2,10 +2,14 @@
 
 import asyncio
 import logging
+import socket
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from digest.errors import SettingsError
 
 MOST_CONNECTIONS = 800  # below the 1,024 files that a process may commonly open
 LARGEST_HEAD = 16 * 1024
@@ -30,6 +34,35 @@ def configured(pages: ASGIApp, host: str, port: int) -> uvicorn.Config:
         limit_concurrency=MOST_CONNECTIONS,
         timeout_keep_alive=KEEP_ALIVE,
     )
+
+
+def listening(host: str, port: int) -> list[socket.socket]:
+    """A socket at each address of the host. Raises SettingsError where one is taken or not ours."""
+    try:
+        found = socket.getaddrinfo(
+            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+        return [
+            socket.create_server(where[:2], family=family)
+            for family, _, _, _, where in found
+            if len(found) == 1 or _is_ours(family, where[:2])
+        ]
+    except OSError as error:
+        why = (error.strerror or str(error)).partition(" (while")[0]
+        raise SettingsError(
+            f"web.port: cannot listen on {host}:{port} ({why}): end what does, perhaps another"
+            " `digest run`, or set web.host and web.port to others"
+        ) from error
+
+
+def _is_ours(family: int, where: tuple[Any, ...]) -> bool:
+    """Whether this machine has the address: a name may have one of IPv6, and the machine none."""
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.bind((where[0], 0))
+    except OSError:
+        return False
+    return True
 
 
 class ImpatientProtocol(HttpToolsProtocol):
