@@ -3,6 +3,7 @@
 import os
 import re
 import tomllib
+from difflib import get_close_matches
 from email.utils import parseaddr
 from ipaddress import ip_network
 from pathlib import Path
@@ -312,11 +313,33 @@ def load(path: Path | None = None) -> Settings:
             raise SettingsError(f"cannot read {source}: {error.strerror}") from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise SettingsError(f"{source} is not valid TOML: {error}") from error
+    wrong = _misspelt()
     try:
-        return Settings(**values)
+        settings = Settings(**values)
     except ValidationError as error:
         where = str(source) if source else "environment"
-        raise SettingsError("\n".join(_problems(error, where))) from error
+        raise SettingsError("\n".join([*wrong, *_problems(error, where)])) from error
+    if wrong:
+        raise SettingsError("\n".join(wrong))
+    return settings
+
+
+def _misspelt() -> list[str]:
+    """Of the environment, what names no section: it would be passed over without a word."""
+    prefix = "DIGEST_"
+    given = [name for name in os.environ if name.startswith(prefix) and "__" in name]
+    sections = {name: name.removeprefix(prefix).partition("__")[0].lower() for name in given}
+    return [
+        f"{name}: {section}: there is no such setting{_meant(section, Settings)}"
+        for name, section in sections.items()
+        if section not in Settings.model_fields
+    ]
+
+
+def _meant(name: str, among: Any) -> str:
+    """The name that is most like a misspelt one, as a question."""
+    like = get_close_matches(name, among.model_fields, n=1)
+    return f"; did you mean {like[0]}?" if like else ""
 
 
 def _default_path() -> Path | None:
@@ -334,7 +357,9 @@ def _problems(error: ValidationError, where: str) -> list[str]:
         env = f"DIGEST_{name.replace('.', '__').upper()}"
         place = env if env in os.environ else where
         if problem["type"] == "extra_forbidden":
-            lines.append(f"{place}: {name}: there is no such setting")
+            section, _, key = name.rpartition(".")
+            among = Settings.model_fields[section].annotation if section else Settings
+            lines.append(f"{place}: {name}: there is no such setting{_meant(key, among)}")
             continue
         message = problem["msg"].removeprefix("Value error, ")
         given = problem["input"]

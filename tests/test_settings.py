@@ -46,13 +46,23 @@ def test_the_environment_overrides_single_settings(monkeypatch: pytest.MonkeyPat
     assert (settings.smtp.host, settings.smtp.port) == ("mail.example.org", 2525)
 
 
+def test_a_misspelt_section_of_the_environment_is_not_passed_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DIGEST_SMPT__PORT", "2525")
+    with pytest.raises(SettingsError, match=r"DIGEST_SMPT__PORT.*no such setting.*mean smtp\?"):
+        load()
+
+
 @pytest.mark.parametrize(
     ("text", "name", "expected"),
     [
         ("[smtp]\nport = 99999\n", "smtp.port", "65535"),
         ('[smtp]\nsecurity = "ssl"\n', "smtp.security", "'starttls'"),
-        ("[smtp]\nhots = 1\n", "smtp.hots", "there is no such setting"),
-        ("[smpt]\nhost = 1\n", "smpt", "there is no such setting"),
+        ("[smtp]\nhots = 1\n", "smtp.hots", "there is no such setting; did you mean host?"),
+        ("[smpt]\nhost = 1\n", "smpt", "there is no such setting; did you mean smtp?"),
+        ("[smtp]\nzzz = 1\n", "smtp.zzz", "there is no such setting"),
+        ("zzz = 1\n", "zzz", "there is no such setting"),
         ('[web]\nbase_url = "digest.example.org"\n', "web.base_url", "http://"),
         ('[web]\nsecret = "short"\n', "web.secret", "32 characters"),
         ('[mail]\nbounce_address = "b+x@example.org"\n', "mail.bounce_address", "no +"),
