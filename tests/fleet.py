@@ -150,7 +150,7 @@ def deliver(
                     _until(lambda at=moment: sink.count >= at, fleet.log)
                     time.sleep(rng.uniform(0, 0.1))
                     _strike(fleet, server, rng, blow)
-                _until(lambda: _is_over(app, readers), fleet.log)
+                _until(lambda: _is_over(app, readers), fleet.log, every=0.1)
             finally:
                 fleet.end()
             return _judge(app, sink, fleet.in_doubt, readers, time.monotonic() - began)
@@ -208,12 +208,12 @@ def _is_over(app: App, readers: int) -> bool:
         return bool(session.exec(done).one() >= readers)
 
 
-def _until(true: Callable[[], bool], log: Path) -> None:
+def _until(true: Callable[[], bool], log: Path, every: float = 0.01) -> None:
     end = time.monotonic() + PATIENCE
     while not true():
         if time.monotonic() > end:
             raise AssertionError(f"the delivery is stuck:\n{log.read_text()[-4000:]}")
-        time.sleep(0.01)
+        time.sleep(every)
 
 
 @contextmanager

@@ -88,6 +88,7 @@ state_dir = {folder}/run
 log_path = {folder}/dovecot.log
 {ssl}
 disable_plaintext_auth = no
+auth_failure_delay = 0
 first_valid_uid = 1
 mail_location = maildir:{folder}/ourselves
 passdb {{
@@ -110,6 +111,9 @@ service imap-login {{
 }}
 service anvil {{
   chroot =
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
 }}
 """
 

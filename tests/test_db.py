@@ -24,7 +24,6 @@ from digest.db import Db, alone, schema_is_current, sqlite_file, upgrade
 from digest.errors import DatabaseError, NotFound, SettingsError
 from digest.models import Feed, metadata
 
-pytestmark = pytest.mark.bare
 NOW = datetime(2026, 11, 18, 9, 0, 0, 123_000, tzinfo=UTC)
 
 
@@ -44,6 +43,7 @@ def feed(url: str) -> Feed:
     return Feed(url=url, kind="arxiv-rss", next_fetch_at=NOW, added_at=NOW)
 
 
+@pytest.mark.bare
 def test_migrations_from_nothing_make_what_the_models_say(db: Db) -> None:
     upgrade(db)
     with db.engine.connect() as connection:
@@ -63,6 +63,7 @@ def test_the_files_are_their_owners_alone(file: Path) -> None:
     new.close()
 
 
+@pytest.mark.bare
 def test_an_upgrade_can_be_repeated_and_keeps_the_data(db: Db) -> None:
     assert not schema_is_current(db)
     upgrade(db)
@@ -74,6 +75,7 @@ def test_an_upgrade_can_be_repeated_and_keeps_the_data(db: Db) -> None:
         assert session.exec(select(Feed.url)).all() == ["https://feed.test/rss"]
 
 
+@pytest.mark.bare
 def test_a_newer_schema_stops_the_start_and_says_what_to_do(db: Db) -> None:
     upgrade(db)
     with db.connect() as connection:
@@ -83,6 +85,7 @@ def test_a_newer_schema_stops_the_start_and_says_what_to_do(db: Db) -> None:
 
 
 @pytest.mark.sqlite
+@pytest.mark.bare
 def test_a_file_that_is_no_database_is_named(db: Db, file: Path) -> None:
     file.write_text("Dear diary, " * 100)
     with pytest.raises(DatabaseError, match=r"digest\.db"):
@@ -105,7 +108,6 @@ def test_a_folder_that_cannot_be_made_is_named(file: Path) -> None:
 
 @pytest.mark.sqlite
 def test_a_database_that_cannot_be_used_is_told_in_words(db: Db, file: Path) -> None:
-    upgrade(db)
     with db.connect() as connection:
         connection.execute(text("DROP TABLE upvotes"))
     for door in (db.read, db.write):
@@ -124,7 +126,6 @@ def test_a_wrong_address_names_the_setting() -> None:
 
 
 def test_a_failed_write_leaves_nothing(db: Db) -> None:
-    upgrade(db)
     with pytest.raises(ZeroDivisionError), db.write() as session:
         session.add(feed("https://feed.test/rss"))
         session.flush()
@@ -169,7 +170,6 @@ def feeds(db: Db) -> set[str]:
 
 
 def test_what_comes_at_once_is_all_written(db: Db) -> None:
-    upgrade(db)
     urls = [f"https://feed.test/{n}" for n in range(5)]
     done = at_once(db, urls)
     assert [each.result() for each in done] == ["first", *urls]
@@ -178,7 +178,6 @@ def test_what_comes_at_once_is_all_written(db: Db) -> None:
 
 @pytest.mark.sqlite
 def test_what_comes_while_another_writes_is_one_transaction(db: Db) -> None:
-    upgrade(db)
     commits: list[Connection] = []
     event.listen(db.engine, "commit", commits.append)
     at_once(db, ["one", "two", "three"])
@@ -186,7 +185,6 @@ def test_what_comes_while_another_writes_is_one_transaction(db: Db) -> None:
 
 
 def test_what_fails_among_others_fails_alone(db: Db) -> None:
-    upgrade(db)
     first, one, wrong, two, again = at_once(db, ["one", "wrong", "two", "first"])
     assert [each.result() for each in (one, two)] == ["one", "two"]
     assert isinstance(wrong.exception(), NotFound)
@@ -198,7 +196,6 @@ def test_what_fails_among_others_fails_alone(db: Db) -> None:
 
 @pytest.mark.sqlite
 def test_what_is_not_committed_is_not_answered(db: Db) -> None:
-    upgrade(db)
 
     def orphan(connection: Connection) -> None:
         connection.execute(text("PRAGMA defer_foreign_keys = ON"))
@@ -211,7 +208,6 @@ def test_what_is_not_committed_is_not_answered(db: Db) -> None:
 
 @pytest.mark.sqlite
 def test_nobody_waits_for_a_thread_that_has_ended_in_the_middle_of_writing(db: Db) -> None:
-    upgrade(db)
     first, *others = at_once(db, ["one", "end", "two"])
     ends = [each.exception() for each in others]
     assert first.result() == "first"
@@ -222,7 +218,6 @@ def test_nobody_waits_for_a_thread_that_has_ended_in_the_middle_of_writing(db: D
 
 @pytest.mark.sqlite
 def test_a_file_that_cannot_be_used_is_told_to_all_who_wait(db: Db) -> None:
-    upgrade(db)
     with db.connect() as connection:
         connection.execute(text("DROP TABLE feed"))
     for each in at_once(db, ["one", "two"]):
@@ -231,7 +226,6 @@ def test_a_file_that_cannot_be_used_is_told_to_all_who_wait(db: Db) -> None:
 
 @pytest.mark.sqlite
 def test_a_writer_holds_the_database_from_its_first_moment(db: Db, file: Path) -> None:
-    upgrade(db)
     with db.write() as session:
         session.exec(select(Feed)).all()
         other = sqlite3.connect(file, timeout=0, isolation_level=None)
@@ -241,7 +235,6 @@ def test_a_writer_holds_the_database_from_its_first_moment(db: Db, file: Path) -
 
 
 def test_a_reader_sees_one_state_while_a_writer_writes(db: Db) -> None:
-    upgrade(db)
     with db.read() as reader:
         assert reader.exec(select(Feed)).all() == []
         with db.write() as writer:
@@ -250,7 +243,6 @@ def test_a_reader_sees_one_state_while_a_writer_writes(db: Db) -> None:
 
 
 def test_moments_come_back_as_they_went_in(db: Db) -> None:
-    upgrade(db)
     with db.write() as session:
         session.add(feed("https://feed.test/rss"))
     with db.read() as session:
@@ -258,7 +250,6 @@ def test_moments_come_back_as_they_went_in(db: Db) -> None:
 
 
 def test_a_broken_reference_is_refused(db: Db) -> None:
-    upgrade(db)
     with pytest.raises(IntegrityError, match=r"(?i)foreign key"), db.connect() as connection:
         connection.execute(text("INSERT INTO paper_alias (alias, paper_id) VALUES ('a', 7)"))
 
@@ -295,6 +286,7 @@ def opened(address: str) -> None:
     upgrade(Db(address))
 
 
+@pytest.mark.bare
 def test_processes_that_start_together_make_the_schema_once(db: Db, database: str) -> None:
     start = multiprocessing.get_context("fork")
     openers = [start.Process(target=opened, args=(database,)) for _ in range(3)]
