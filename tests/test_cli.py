@@ -16,6 +16,7 @@ from conftest import Mailbox
 from test_reports import DSN
 
 from digest.app import open_app
+from digest.cli import terminal
 from digest.settings import load
 from digest.suppressions import suppress
 
@@ -347,6 +348,17 @@ def test_a_library_becomes_likes_and_comes_back(service: Digest, tmp_path: Path)
     assert service(*command, "b.bib", "--json").json["known"] == 1
     assert service(*command).code == 2
     assert service(*command, "none.ris").code == 1
+
+
+def test_what_the_doctor_says_stands_in_where_the_terminal_is_narrow(
+    service: Digest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("digest.cli.terminal._PIPE_WIDTH", 40)
+    terminal._console.cache_clear()
+    told = service("doctor").out
+    terminal._console.cache_clear()
+    assert max(map(len, told.splitlines())) <= 40
+    assert any(re.match(r"  \S", line) for line in told.splitlines())
 
 
 @pytest.mark.parametrize("part", ["run", "web"])

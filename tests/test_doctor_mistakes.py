@@ -245,6 +245,12 @@ def test_an_address_that_is_no_feed(
     assert words in finding.sentence
 
 
+def test_a_feed_whose_host_has_no_address(healthy: App) -> None:
+    ingest.add_feed(healthy, "https://nowhere.invalid/rss", "generic")
+    ingest.ingest_due(healthy)
+    told(healthy, "feed 2", "fail", "cannot be found", "resolves names")
+
+
 def test_a_feed_that_moves_is_followed(healthy: App, source: Source) -> None:
     source.answers["/old"] = Answer(301, headers={"Location": "/new"})
     source.answers["/new"] = Answer(200, FEED)

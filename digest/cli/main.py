@@ -18,6 +18,7 @@ from digest.cli.terminal import (
     print_json,
     print_table,
     say,
+    say_hanging,
     sure,
     written_to,
 )
@@ -121,7 +122,7 @@ def stats(
             ("papers", found.papers),
             ("last fetch", found.last_fetch or "never"),
             ("last mail", found.last_sent or "never"),
-            ("latest digest", f"{found.late_seconds} s late"),
+            ("latest digest", _late(found.late_seconds)),
         ]
     )
     if found.preference:
@@ -149,13 +150,22 @@ def _counted(counts: dict[str, int]) -> str:
     return ", ".join(named) or "none"
 
 
+def _late(seconds: int) -> str:
+    if not seconds:
+        return "none is late"
+    minutes = seconds // 60
+    if minutes < 120:
+        return f"{minutes} min late" if minutes else f"{seconds} s late"
+    return f"{minutes // 60} h {minutes % 60} min late"
+
+
 def _print_findings(findings: "list[Finding]") -> None:
     styles = {"ok": ("green", "✓"), "warn": ("yellow", "!"), "fail": ("bold red", "✗")}
     for finding in findings:
         style, sign = styles[finding.state]
-        say(f"{sign} {finding.name}: {finding.sentence}", style=style)
+        say_hanging(f"{sign} {finding.name}: {finding.sentence}", indent="  ", style=style)
         if finding.mend:
-            say(f"    {finding.mend}")
+            say_hanging(f"    {finding.mend}", indent="    ")
 
 
 @db.command("upgrade")

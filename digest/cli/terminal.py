@@ -72,6 +72,21 @@ def say(text: str, *, style: str = "") -> None:
     _console().print(Text(plain(text), style=style))
 
 
+def say_hanging(text: str, *, indent: str, style: str = "") -> None:
+    """A sentence whose further lines, where the terminal needs any, stand in by `indent`; the first
+    does not."""
+    from textwrap import wrap
+
+    for line in wrap(
+        plain(text),
+        _console().width,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    ):
+        say(line, style=style)
+
+
 def print_json(value: object) -> None:
     print(document(value))
 

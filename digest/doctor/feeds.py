@@ -55,7 +55,18 @@ def _trouble(app: App, feed: Feed) -> Finding | None:
 
 def _failing(feed: Feed) -> Finding | None:
     """One failure is no trouble yet, unless the feed was never read."""
-    if feed.changed_at is None and not feed.title:
+    never = feed.changed_at is None and not feed.title
+    if not never and feed.failures < FAILING_AFTER:
+        return None
+    if feed.outcome.startswith("the host ") and "cannot be found" in feed.outcome:
+        return Finding(
+            f"feed {feed.id}",
+            "fail",
+            f"{feed.url} cannot be asked: {feed.outcome}",
+            "See that this machine reaches the Internet and resolves names; if others do come,"
+            " look for a typo in the address.",
+        )
+    if never:
         return Finding(
             f"feed {feed.id}",
             "fail",
@@ -63,8 +74,6 @@ def _failing(feed: Feed) -> Finding | None:
             "Open it in a browser: it must be the feed itself, not a page about it. `digest feeds"
             f" remove {feed.id}`, then `digest feeds add` with the right address.",
         )
-    if feed.failures < FAILING_AFTER:
-        return None
     return Finding(
         f"feed {feed.id}",
         "fail",
