@@ -149,6 +149,8 @@ def _of_mail(
         return "failed", f"The mail could not be delivered: {answer.rstrip('.')}."
     if status == "cancelled":
         return _cancelled(answer, facts.suppression)
+    if facts.suppression is not None:
+        return _suppressed(facts.suppression)
     after = f" The server’s last answer: {answer.rstrip('.')}." if answer else ""
     return "waiting", f"In the outbox: {of_day}.{after}"
 
@@ -296,5 +298,6 @@ def forget(app: "App") -> None:
 def _nothing(person: Subscriber, planned: "Plan") -> tuple[Name, str]:
     papers = "the new paper" if planned.candidates == 1 else f"{planned.candidates:,} new papers"
     if person.min_score is not None:
-        return "below-min-score", f"None of {papers} reached your min-score of {person.min_score}."
+        bar = f"your bar, a chance of {person.min_score:.0%} that you want it"
+        return "below-min-score", f"None of {papers} reached {bar}."
     return "muted", f"Each of {papers} has a word or an author that you muted."

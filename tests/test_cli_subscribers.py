@@ -137,3 +137,9 @@ def test_a_word_that_can_never_be_right_is_wrong_usage(digest: Digest, wrong: li
 def test_a_day_without_papers_is_said_instead_of_an_empty_table(service: Digest) -> None:
     told = service("rank", "ada@reader.test", "--day", "2020-01-01")
     assert told.code == 0 and "No paper was announced" in told.out
+
+
+def test_a_reader_of_whom_nothing_is_known_is_added_with_a_hint(service: Digest) -> None:
+    hint = "Nothing says yet what this reader likes"
+    assert hint in service("subscribers", "add", "cy@reader.test").out
+    assert hint not in service("subscribers", "add", "di@reader.test", "--topic", "galaxies").out

@@ -377,3 +377,16 @@ def test_the_preview_comes_while_typing_and_the_zone_is_guessed(app, door, paper
         assert not [said for said in complaints if "Content Security Policy" in said]
     with app.db.read() as session:
         assert session.exec(select(Subscriber)).all() == []
+
+
+@pytest.mark.parametrize(
+    ("wishes", "unsaid"),
+    [({}, True), ({"topics": "galaxy surveys"}, False), ({"liked": "2511.00001"}, False)],
+)
+def test_who_named_nothing_is_asked_for_a_topic_once_confirmed(app, web, papers, wishes, unsaid):
+    web.post("/subscribe", data={"email": STRANGER, **wishes})
+    person = by_address(app, STRANGER)
+    link = f"/confirm/{app.tokens.sign('confirm', person.id, person.link_epoch, app.now())}"
+    answer = read(web.post(link))
+    assert ("Name your topics" in answer) == unsaid
+    assert ("Rate a few papers" in answer) != unsaid

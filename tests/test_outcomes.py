@@ -6,7 +6,7 @@ import pytest
 from conftest import IMAGES, announce
 from sqlmodel import select
 
-from digest import outcomes, subscribers
+from digest import outcomes, subscribers, suppressions
 from digest.changes import Changes
 from digest.delivery import deliver, prepare
 from digest.errors import NotFound
@@ -111,7 +111,7 @@ def test_nothing_above_the_bar(app, ada, clock):
     assert prepare(app) == (0, 1)
     told = why(app)
     assert told.outcome == "below-min-score"
-    assert "10 new papers" in told.detail and "1.0" in told.detail
+    assert "10 new papers" in told.detail and "a chance of 100%" in told.detail
 
 
 def test_all_muted(app, ada, clock):
@@ -153,6 +153,14 @@ def test_suppressed(app, ada, clock, reason, outcome):
     assert why(app).outcome == outcome
     clock.forward(days=1)
     assert why(app).outcome == outcome
+
+
+def test_suppressed_while_the_mail_waits(app, ada, clock):
+    announce(app, clock().date())
+    prepare(app)
+    assert why(app).outcome == "waiting"
+    suppressions.add(app, ADA)
+    assert why(app).outcome == "suppressed"
 
 
 def test_waiting_for_the_hour(app, ada, clock):

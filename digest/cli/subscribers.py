@@ -98,6 +98,8 @@ def add(
         person = subscribers.add(app, email, changes)
         planted = subscribers.like(app, _find(app, email), liked)
     _show(person, as_json)
+    if not (as_json or person.topics or person.categories or person.authors or planted.papers):
+        say("Nothing says yet what this reader likes: `digest subscribers edit EMAIL --topic …`.")
     if planted.papers and not as_json:
         say(f"Starts from {planted.papers} paper{'s' * (planted.papers > 1)}.")
     for piece in planted.unread:

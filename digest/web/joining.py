@@ -8,7 +8,8 @@ from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import Response
 
-from digest import delivery, library, samples, schedule, signup
+from digest import delivery, feedback, library, samples, schedule, signup
+from digest.app import App
 from digest.changes import (
     MOST_PER_DIGEST,
     Changes,
@@ -19,6 +20,7 @@ from digest.changes import (
 )
 from digest.citations import parse_citations
 from digest.errors import InputError, NotFound
+from digest.models import Subscriber
 from digest.picking import Trial
 from digest.tokens import ExpiredToken
 from digest.web import picker
@@ -87,8 +89,17 @@ def confirm(request: Request, form: FormData) -> Response:  # noqa: ARG001
         done=True,
         preferences=token,
         at_once=delivery.welcomes(app, person),
+        unsaid=_unsaid(app, person),
         regular=local_moment(regular, person.timezone),
     )
+
+
+def _unsaid(app: App, person: Subscriber) -> bool:
+    """Whether nothing says yet what the reader wants."""
+    if person.topics or person.categories or person.authors:
+        return False
+    with app.db.read() as session:
+        return not any(feedback.count_votes(session, id_of(person)).values())
 
 
 def _front(
