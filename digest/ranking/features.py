@@ -17,7 +17,7 @@ from digest.ranking.packing import lines, packed, texts, unpacked
 from digest.ranking.profile import Profile, Topic
 from digest.ranking.recounting import numbered, recount
 from digest.ranking.rows import Rows
-from digest.ranking.weighing import LOG, Weights, papers_having, unit, weigh
+from digest.ranking.weighing import Weights, papers_having, unit, weigh
 
 BACKGROUND = 1000
 # A latent space serves until a tenth of the papers are others than it was learned from.
@@ -182,9 +182,30 @@ class FeatureSpace:
         return Rows(text, unit(counts.corpus.codes), _meaning(self.latent, counts))
 
     def _weighed(self, corpus: Corpus) -> Any:
-        """The papers' terms and, behind them, their words that have a meaning, by TF-IDF with what
-        a term weighs in a row's length, and a word in its meaning, as idf. What the space does not
-        know is left out."""
+        """The papers' terms and, behind them, their words that have a meaning, by scikit-learn's
+        TF-IDF with what a term weighs in a row's length, and a word in its meaning, as idf."""
+        from sklearn.feature_extraction.text import TfidfVectorizer  # noqa: PLC0415 (slow import)
+
+        said, ends = self._said(corpus)
+        used = np.unique(said)
+        idf = np.concatenate([self.weights.norm, self.latent.weight])
+        if not len(used):
+            return sp.csr_array((len(corpus), len(idf)), dtype=np.float32)
+        tfidf = TfidfVectorizer(
+            analyzer=np.ndarray.tolist,
+            vocabulary={column: at for at, column in enumerate(used.tolist())},
+            sublinear_tf=True,
+            norm=None,
+            dtype=np.float32,
+        )
+        tfidf.idf_ = idf[used]
+        found = tfidf.transform(np.split(said, ends)[: len(corpus)])
+        column = used[found.indices].astype(np.int32)
+        return sp.csr_array((found.data, column, found.indptr), shape=(len(corpus), len(idf)))
+
+    def _said(self, corpus: Corpus) -> tuple[np.ndarray, np.ndarray]:
+        """The columns of the papers' terms and words, each as often as a paper has it, and where
+        each paper ends; what the space does not know is left out."""
         counts, width = count(corpus, min_papers=1), len(self.weight)
         number = self.vocabulary.numbers(corpus.words)
         meant = np.full(len(self.vocabulary.words) + 1, -1)
@@ -194,14 +215,11 @@ class FeatureSpace:
                 self.vocabulary.columns(counts.vocabulary, number),
                 np.where(number[1:] < 0, -1, meant[number[1:]]),
             ]
-        ).astype(np.int32)
+        )
         both = sp.hstack([counts.terms, counts.plain], format="csr")
         column = column[both.indices]
-        known = column >= 0
-        before = np.r_[0, np.cumsum(known)].astype(np.int32)
-        column, idf = column[known], np.concatenate([self.weights.norm, self.latent.weight])
-        weighed = (LOG[both.data[known]] * idf[column], column, before[both.indptr])
-        return sp.csr_array(weighed, shape=(len(corpus), len(idf)))
+        times = np.where(column < 0, 0, both.data)
+        return np.repeat(column, times), np.r_[0, np.cumsum(times)][both.indptr[1:]]
 
     def topic_rows(self, texts: Sequence[str]) -> Rows:
         """One row per topic's text; terms and meaning each of length one. Those of one block of
