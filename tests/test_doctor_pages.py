@@ -124,3 +124,11 @@ def test_a_port_that_another_program_has(
     )
     door.pages = create(healthy)
     none(web(healthy, port=int(door.address.rpartition(":")[2])), "web.port")
+
+
+def test_a_port_that_the_links_do_not_know(healthy: App) -> None:
+    trial = {"sender": "Paper Digest <digest@localhost>"}
+    moved = {"base_url": "http://localhost:8000", "port": 8111}
+    app = configured(healthy, {"web": moved, "mail": trial})
+    told(app, "web.base_url", "warn", "but the pages listen on port", "the port in web.base_url")
+    none(configured(healthy, {"web": {**moved, "port": 8000}, "mail": trial}), "web.base_url")

@@ -47,6 +47,14 @@ def address(app: App) -> Iterator[Finding]:
             f"The links in the mails lead to {base}, which no reader can open.",
             "Set web.base_url to the public address of these pages.",
         )
+    elif here and app.settings.web.port not in (0, parts.port or 80):
+        yield Finding(
+            "web.base_url",
+            "warn",
+            f"The links in the mails lead to {base}, but the pages listen on port"
+            f" {app.settings.web.port}.",
+            "Set the port in web.base_url, too, unless a proxy on this machine passes it on.",
+        )
     elif here:
         yield Finding("web.base_url", "ok", f"{base} can be opened on this machine alone.")
     elif parts.scheme != "https":

@@ -51,7 +51,7 @@ def listening(host: str, port: int) -> list[socket.socket]:
         why = (error.strerror or str(error)).partition(" (while")[0]
         raise SettingsError(
             f"web.port: cannot listen on {host}:{port} ({why}): end what does, perhaps another"
-            " `digest run`, or set web.host and web.port to others"
+            " `digest run`, or set web.port to another, and web.base_url with it"
         ) from error
 
 
