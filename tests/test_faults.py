@@ -148,12 +148,15 @@ def test_a_signal_while_digests_are_made_ends_with_whole_ones(app, clock, tmp_pa
     with monkeypatch.context() as patch:
         patch.setattr(delivery, "BLOCK", 1)
         process = digest_command(["scheduler"], environment, log)
-    until = time.monotonic() + 60
-    while not rows(app, Digest) and time.monotonic() < until:
-        time.sleep(0.05)
-    process.terminate()
-    process.join(timeout=30)
-    assert process.exitcode == 0, log.read_text()
+    try:
+        until = time.monotonic() + 60
+        while not rows(app, Digest) and time.monotonic() < until:
+            time.sleep(0.05)
+        process.terminate()
+        process.join(timeout=30)
+        assert process.exitcode == 0, log.read_text()
+    finally:
+        process.kill()
     made = [digest.subscriber_id for digest in rows(app, Digest)]
     assert 0 < len(made) < 400
     assert [row.subscriber_id for row in rows(app, OutboxMessage)] == made

@@ -116,6 +116,7 @@ def test_a_second_run_on_one_file_refuses_to_start(app, slow, tmp_path):
     finally:
         first.terminate()
         first.join(timeout=60)
+        first.kill()
 
 
 @pytest.mark.postgres
