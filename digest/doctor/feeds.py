@@ -34,7 +34,9 @@ def each(app: App) -> Iterator[Finding]:
     troubles = [finding for feed in feeds if (finding := _trouble(app, feed))]
     yield from troubles
     if not troubles:
-        yield Finding("feeds", "ok", f"None of {len(feeds)} fails, is silent or overdue.")
+        few = "The only one neither fails nor is"
+        none = few if len(feeds) == 1 else f"None of {len(feeds)} fails or is"
+        yield Finding("feeds", "ok", f"{none} silent or overdue.")
 
 
 def _trouble(app: App, feed: Feed) -> Finding | None:

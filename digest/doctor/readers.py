@@ -27,7 +27,8 @@ def served(app: App) -> Iterator[Finding]:
             "See that `digest run` is running, or run `digest deliver`.",
         )
     elif active:
-        yield Finding("subscribers", "ok", f"{active} are active, and none is late.")
+        some = "1 is active" if active == 1 else f"{active} are active"
+        yield Finding("subscribers", "ok", f"{some}, and none is late.")
     else:
         yield Finding(
             "subscribers", "warn", "Nobody is subscribed.", "`digest subscribers add EMAIL`"
