@@ -230,8 +230,20 @@ def _liked(block: Insight, at: int, papers: np.ndarray) -> tuple[np.ndarray, np.
         return liked, np.zeros((0, len(papers)), np.float32)
     near = strength.terms * scored.near.between(liked, papers)
     near += strength.latent * (scored.voted.latent[liked] @ block.papers.latent[papers].T)
-    near += strength.categories * (scored.voted.categories[liked] @ block.codes[papers].T)
+    near += strength.categories * _shared(block, liked, papers)
     return liked, np.maximum(0, coefficients[:, None] * near)
+
+
+def _shared(block: Insight, voted: np.ndarray, papers: np.ndarray) -> np.ndarray:
+    """The products of the categories of voted papers with those of papers: voted × papers. They
+    are few, so that each is asked for by itself."""
+    theirs = _entries(block.scored.voted.categories, voted)
+    said = np.zeros((len(theirs.column) + 1, len(papers)))
+    np.cumsum(
+        block.codes[papers[:, None], theirs.column].T * theirs.value[:, None], 0, out=said[1:]
+    )
+    ends = np.cumsum(theirs.lengths)
+    return np.asarray(said[ends] - said[ends - theirs.lengths])
 
 
 def terms(block: Insight, worth: np.ndarray, rows: Sequence[int]) -> list[list[Reason]]:
