@@ -65,6 +65,8 @@ class Run:
         self._recover()
         with self._app.db.read() as session:
             self._total = queue.due(session, self._app.now(), self._only)
+        if not self._total:  # as at most ticks of a service
+            return
         workers = [self._work() for _ in range(self._app.settings.smtp.connections)]
         with self._app.db.steps() as self._rows:
             ends = await asyncio.gather(*workers, return_exceptions=True)
