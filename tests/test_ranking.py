@@ -9,7 +9,7 @@ import pytest
 from digest.ranking.features import FeatureSpace, PaperRows
 from digest.ranking.profile import Profile, Topic
 from digest.ranking.ranker import Ranker, Votes, fit, score, weights
-from digest.ranking.reasons import SentenceRows, insight, read_closely, reasons, sentence
+from digest.ranking.reasons import SentenceRows, insight, read_closely, reasons, sentence, spoken
 from digest.ranking.rows import Rows
 
 FIELDS = {
@@ -159,6 +159,19 @@ def test_reasons_name_what_carries_the_score() -> None:
     assert "diffusion for video" in sentence(found, {})
     liked = [reason.label for reason in found if reason.kind == "liked"]
     assert set(liked) <= {"p4", "p10"}
+
+
+def test_liked_papers_have_the_shares_that_their_rows_say() -> None:
+    told, liked = SPACE.profile_rows([BLANK]), [0, 3, 7]
+    ranker = fit(SPACE, votes(liked), told)
+    (found,) = spoken(insight(SPACE, [ranker], [BLANK], told, ROWS, ROWS), 0, [9])
+    voted, paper, strength = ROWS.rows[liked], ROWS.rows[[9]], ranker.strength
+    near = strength.terms * (voted.terms @ paper.terms.T).toarray().ravel()
+    near += strength.categories * (voted.categories @ paper.categories.T).toarray().ravel()
+    said = np.maximum(0, np.array(ranker.coefficients) * near)
+    assert len(found) >= 2
+    for reason in found:
+        assert reason.share == pytest.approx(said[ranker.papers.index(reason.label)] / said.sum())
 
 
 def test_the_sentence_that_matters_is_the_one_with_the_reader_s_words() -> None:
