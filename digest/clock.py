@@ -8,7 +8,7 @@ from sqlmodel import Session, col, select
 
 from digest.feeds import leases
 from digest.mail import queue, sending
-from digest.models import Digest, Feed, HostTurn, OutboxMessage, Subscriber
+from digest.models import Digest, Feed, OutboxMessage, Subscriber
 from digest.schedule import next_due
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ AHEAD = timedelta(minutes=5)  # two machines may differ by that much
 
 
 def put_right(app: "App") -> int:
-    """Brings back leases, turns, fetches, mails and digests that stand farther ahead than they can
+    """Brings back leases, fetches, mails and digests that stand farther ahead than they can
     by a clock that is right; counts the readers whose date was brought back."""
     now = app.now()
     with app.db.write() as session:
@@ -31,8 +31,6 @@ def put_right(app: "App") -> int:
         _back(session, Feed.next_fetch_at, now, LONGEST_REST)
         wrongly = sa.update(Feed).where(col(Feed.checked_at) > now + AHEAD)
         session.execute(wrongly.values(next_fetch_at=now))
-        _back(session, HostTurn.leased_until, now, DAY)
-        _back(session, HostTurn.ready_at, now, DAY)
         _back(session, OutboxMessage.leased_until, now, queue.LEASE)
         _back(session, OutboxMessage.due_at, now, sending.GIVE_UP, waiting)
         return sum(_readers(session, name, now) for name in FARTHEST)

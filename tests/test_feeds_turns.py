@@ -42,6 +42,19 @@ def test_the_turn_of_a_dead_process_ends(app: App, clock: Clock) -> None:
     assert dead.claim("h.test") > 0
 
 
+def test_a_clock_that_steps_back_makes_nobody_wait_for_its_former_time(
+    app: App, clock: Clock
+) -> None:
+    ours, theirs = Turns(app, LONGEST), Turns(app, LONGEST)
+    ours.claim("h.test")
+    ours.release("h.test", 3)
+    ours.claim("dead.test")
+    clock.forward(hours=-3)
+    assert theirs.claim("h.test") == 0
+    assert theirs.claim("dead.test") == 0
+    assert ours.claim("h.test") > 0
+
+
 def test_two_processes_share_arxivs_three_seconds(app: App, clock: Clock) -> None:
     slept: list[float] = []
 

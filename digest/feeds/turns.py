@@ -12,6 +12,7 @@ from digest.feeds.fetch import Fetcher
 from digest.models import HostTurn
 
 POLL = timedelta(seconds=0.25)  # between two looks at a turn that another process holds
+SKEW = timedelta(minutes=5)  # by which the clocks of two machines may differ
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,13 +24,16 @@ class Turns:
     holder: str = field(default_factory=lambda: secrets.token_hex(8))
 
     def claim(self, host: str) -> float:
-        """Takes the host's turn: 0 where it is ours now, else the seconds until asking again."""
+        """Takes the host's turn: 0 where it is ours now, else the seconds until asking again. What
+        is farther off than it can be was written by a clock that ran ahead, and holds nobody."""
         now = self.app.now()
+        leased_until, ready_at = col(HostTurn.leased_until), col(HostTurn.ready_at)
         with self.app.db.write() as session:
             insert_new(session, HostTurn, [{"host": host, "holder": "", "ready_at": now}])
-            free = or_(col(HostTurn.leased_until).is_(None), col(HostTurn.leased_until) <= now)
-            claim = update(HostTurn).where(col(HostTurn.host) == host, free)
-            claim = claim.where(col(HostTurn.ready_at) <= now)
+            over = or_(leased_until <= now, leased_until > now + self.longest + SKEW)
+            ready = or_(ready_at <= now, ready_at > now + SKEW)
+            claim = update(HostTurn).where(col(HostTurn.host) == host, ready)
+            claim = claim.where(or_(leased_until.is_(None), over))
             values = {"holder": self.holder, "leased_until": now + self.longest}
             if session.exec(claim.values(**values)).rowcount == 1:
                 return 0.0
