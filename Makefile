@@ -17,7 +17,7 @@ test: .venv ## all tests
 	$(PYTHON) -m pytest
 
 quick: .venv ## the everyday tests, less than a minute on two cores: without PostgreSQL, browsers, mail servers and what is slow
-	@$(PYTHON) -m pytest -q -n 3 --dist loadgroup --database sqlite -m "not slow" --hypothesis-profile=quick --durations=5 --durations-min=1
+	@$(PYTHON) -m pytest -q -n 4 --dist loadgroup --database sqlite -m "not slow" --hypothesis-profile=quick --durations=5 --durations-min=1
 
 docs: .venv ## the site of the documentation, into site/
 	$(PYTHON) docs/generate.py
