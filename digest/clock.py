@@ -18,7 +18,6 @@ DAY = timedelta(days=1)
 # Two dates of a reader's, at the most: nothing of ours puts a digest off by more.
 FARTHEST = {"daily": 2 * DAY, "weekdays": 4 * DAY, "weekly": 8 * DAY}
 LONGEST_REST = 4 * DAY  # of a feed over days on which it says that it brings nothing
-AHEAD = timedelta(minutes=5)  # two machines may differ by that much
 
 
 def put_right(app: "App") -> int:
@@ -29,7 +28,7 @@ def put_right(app: "App") -> int:
         waiting = col(OutboxMessage.status).in_(queue.OPEN)
         _back(session, Feed.leased_until, now, leases.LEASE)
         _back(session, Feed.next_fetch_at, now, LONGEST_REST)
-        wrongly = sa.update(Feed).where(col(Feed.checked_at) > now + AHEAD)
+        wrongly = sa.update(Feed).where(col(Feed.checked_at) > now + leases.SKEW)
         session.execute(wrongly.values(next_fetch_at=now))
         _back(session, OutboxMessage.leased_until, now, queue.LEASE)
         _back(session, OutboxMessage.due_at, now, sending.GIVE_UP, waiting)
@@ -41,7 +40,7 @@ def ran_ahead(session: Session, now: datetime) -> datetime | None:
     or is now."""
     done = (Feed.checked_at, Digest.created_at)
     latest = [session.execute(sa.select(sa.func.max(col(each)))).scalar() for each in done]
-    ahead = [moment for moment in latest if moment is not None and moment > now + AHEAD]
+    ahead = [moment for moment in latest if moment is not None and moment > now + leases.SKEW]
     return max(ahead, default=None)
 
 

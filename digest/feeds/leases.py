@@ -10,6 +10,7 @@ from digest.app import App
 from digest.models import Feed
 
 LEASE = timedelta(minutes=15)  # longer than a fetch can take with all its redirects
+SKEW = timedelta(minutes=5)  # by which the clocks of two machines may differ
 
 
 def lease(app: App, feed_id: int | None, *, only_due: bool) -> Feed | None:

@@ -9,10 +9,10 @@ from sqlmodel import col, or_, select, update
 from digest.app import App
 from digest.db import insert_new
 from digest.feeds.fetch import Fetcher
+from digest.feeds.leases import SKEW
 from digest.models import HostTurn
 
 POLL = timedelta(seconds=0.25)  # between two looks at a turn that another process holds
-SKEW = timedelta(minutes=5)  # by which the clocks of two machines may differ
 
 
 @dataclass(frozen=True, eq=False)
