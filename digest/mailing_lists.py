@@ -30,7 +30,7 @@ def program(columns: Sequence[str]) -> str | None:
 
 
 def row(cells: Mapping[str, str], of: str) -> Row:
-    """A line of such an export, as a row that `roster.import_rows` takes.
+    """A line of such an export, as a row that `admission.import_rows` takes.
 
     Who is blocked or bounced there comes with `suppressed`, who left there with the status removed.
     listmonk's attributes `topics`, `categories` and `authors` are taken, where they are lists.

@@ -4,34 +4,25 @@ import csv
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from datetime import date, datetime
-from itertools import islice
-from typing import TYPE_CHECKING, Any, Literal, TextIO
+from datetime import date
+from typing import Any, Literal, TextIO
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError, field_validator
 from sqlmodel import Session, col, select
 
-from digest import feedback, mailing_lists, seeds, subscribers, suppressions
+from digest import feedback, mailing_lists
 from digest.changes import (
-    Address,
     Changes,
-    parse_address,
     parse_categories,
     parse_names,
     parse_topics,
 )
-from digest.citations import parse_citations
-from digest.errors import InputError, NotFound
+from digest.errors import InputError
 from digest.models import Feedback, Paper, Subscriber, Suppression
 from digest.papers import shortened
-from digest.schedule import next_due
-
-if TYPE_CHECKING:
-    from digest.app import App
 
 Kind = Literal["csv", "jsonl"]
-Progress = Callable[[int, int | None], None]
+Silence = Literal["bounce", "complaint", "operator"]
 
 _BUNDLE = 500
 _TOO_MANY = "more"  # under which cells stand that have no column
@@ -76,7 +67,7 @@ class Row(BaseModel):
     created_at: AwareDatetime | None = None
     confirmed_at: AwareDatetime | None = None
     feedback: list[Vote] = []
-    suppressed: Literal["bounce", "complaint", "operator"] | None = None
+    suppressed: Silence | None = None
 
     @field_validator("topics", "categories", "authors", "muted", "feedback", mode="before")
     @classmethod
@@ -87,6 +78,13 @@ class Row(BaseModel):
             with suppress(json.JSONDecodeError):
                 return json.loads(value)
         return _FREE_TEXT[info.field_name](value) if info.field_name in _FREE_TEXT else value
+
+    @property
+    def ended(self) -> bool:
+        """As `subscribers.has_ended` says of the stored one."""
+        return self.status == "removed" or (
+            self.status == "pending" and self.confirmed_at is not None
+        )
 
     def wishes(self) -> Changes:
         return Changes(
@@ -103,21 +101,8 @@ class Row(BaseModel):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Import:
-    """What became of a file: `known` were there already and were left as they are, `refused`
-    holds (position from 1, reason), `suppressed` counts addresses that get no mail from now on,
-    `lost_votes` the votes on papers that are not here."""
-
-    added: int = 0
-    known: int = 0
-    suppressed: int = 0
-    refused: tuple[tuple[int, str], ...] = ()
-    lost_votes: int = 0
-
-
 def export_rows(session: Session) -> Iterator[dict[str, Any]]:
-    """Every subscriber with all votes, as values that JSON holds; `import_rows` takes them."""
+    """Every subscriber with all votes, as values that JSON holds; `admission` takes them."""
     after = 0
     while True:
         people = session.exec(
@@ -130,38 +115,6 @@ def export_rows(session: Session) -> Iterator[dict[str, Any]]:
             return
         yield from records(session, people)
         after = people[-1].id or 0
-
-
-def import_rows(
-    app: "App",
-    rows: Iterable[Mapping[str, Any]],
-    *,
-    dry_run: bool = False,
-    progress: Progress | None = None,
-) -> Import:
-    """Adds who is not there yet. Without a status, a row is an active subscriber.
-
-    Nobody who ended the subscription, was erased or is suppressed comes back by it. `dry_run` says
-    what would become of the rows, and keeps nothing.
-    """
-    outcome, numbered = Import(), enumerate(rows, 1)
-    while bundle := list(islice(numbered, _BUNDLE)):
-        with suppress(_TakenBack), app.db.write() as session:
-            for position, values in bundle:
-                try:
-                    outcome = _import(app, session, values, outcome)
-                except InputError as error:
-                    refused = (*outcome.refused, (position, str(error)))
-                    outcome = replace(outcome, refused=refused)
-            if dry_run:
-                raise _TakenBack
-        if progress is not None:
-            progress(bundle[-1][0], None)
-    return outcome
-
-
-class _TakenBack(Exception):
-    """Ends a transaction that was for trial alone."""
 
 
 def kind_of(file_name: str) -> Kind:
@@ -249,34 +202,8 @@ def _values(person: Subscriber) -> dict[str, Any]:
     return person.model_dump(include=set(Row.model_fields))
 
 
-def _import(app: "App", session: Session, values: Mapping[str, Any], outcome: Import) -> Import:
-    row = _checked(values)
-    address, wishes, now = parse_address(row.email), row.wishes().checked(), app.now()
-    known = session.exec(select(Subscriber).where(Subscriber.email_key == address.key)).first()
-    silent = suppressions.suppressed(app, session, address.key) is not None
-    if known is not None and row.suppressed and not silent:
-        suppressions.suppress(app, session, address.key, known.email, row.suppressed, "import")
-        return replace(outcome, suppressed=outcome.suppressed + 1)
-    if known is not None and row.status in (known.status, "removed"):
-        return replace(outcome, known=outcome.known + 1)
-    subscribers.refuse_unwanted(app, session, address)
-    if known is not None:
-        return replace(outcome, known=outcome.known + 1)
-    person = _person(row, address, wishes, now)
-    session.add(person)
-    session.flush()
-    lost = sum(not _vote(session, person, vote, now) for vote in row.feedback)
-    if row.suppressed:
-        suppressions.suppress(app, session, address.key, person.email, row.suppressed, "import")
-    return replace(
-        outcome,
-        added=outcome.added + 1,
-        suppressed=outcome.suppressed + bool(row.suppressed),
-        lost_votes=outcome.lost_votes + lost,
-    )
-
-
-def _checked(values: Mapping[str, Any]) -> Row:
+def checked(values: Mapping[str, Any]) -> Row:
+    """Raises InputError with the first thing that is wrong in the row."""
     try:
         return Row.model_validate(values)
     except ValidationError as error:
@@ -286,34 +213,3 @@ def _checked(values: Mapping[str, Any]) -> Row:
             raise InputError("it has more cells than there are columns") from error
         said = _SAID.get(first["type"], first["msg"])
         raise InputError(f"{name}: {said}") from error
-
-
-def _person(row: Row, address: Address, wishes: dict[str, Any], now: datetime) -> Subscriber:
-    person = Subscriber(
-        email=address.email,
-        email_key=address.key,
-        status=row.status,
-        paused_until=row.paused_until,
-        created_at=row.created_at or now,
-        confirmed_at=row.confirmed_at,
-        **wishes,
-    )
-    if row.status in ("active", "paused"):
-        person.confirmed_at = person.confirmed_at or now
-    if row.status == "active":
-        person.next_digest_at = next_due(now, person.frequency, person.send_at, person.timezone)
-    return person
-
-
-def _vote(session: Session, person: Subscriber, vote: Vote, now: datetime) -> bool:
-    assert person.id is not None
-    try:
-        paper = feedback.find_paper(session, vote.paper)
-    except NotFound:
-        if (vote.source, vote.vote) != ("seed", "up"):
-            return False
-        named = parse_citations(vote.paper)
-        return seeds.plant(session, person.id, named, vote.at or now).papers == 1
-    assert paper.id is not None
-    feedback.record(session, person.id, paper.id, vote.vote, source=vote.source, now=vote.at or now)
-    return True

@@ -49,7 +49,14 @@ def add(app: "App", email: str, changes: Changes) -> Subscriber:
 def refuse_unwanted(app: "App", session: Session, address: Address) -> None:
     """Raises InputError where only the person (or, after a bounce or a complaint, the operator)
     may let mail go to the address again."""
-    reason = suppressed(app, session, address.key)
+    person = by_key(session, address.key)
+    ended = person is not None and has_ended(person)
+    refuse(address, suppressed(app, session, address.key), ended=ended)
+
+
+def refuse(address: Address, reason: str | None, *, ended: bool) -> None:
+    """Raises InputError where the address gets no mail for a `reason`, or the subscription has
+    `ended`."""
     if reason == "erased":
         raise InputError(
             f"{address.email} was erased: only the person's own new sign-up brings it back"
@@ -58,8 +65,7 @@ def refuse_unwanted(app: "App", session: Session, address: Address) -> None:
         raise InputError(
             f"{address.email} gets no mail ({reason}): `digest suppressions remove` lifts that"
         )
-    person = by_key(session, address.key)
-    if person is not None and _has_ended(person):
+    if ended:
         raise InputError(
             f"{address.email} ended the subscription: only the person's own new sign-up brings"
             " it back"
@@ -262,7 +268,7 @@ def new(address: Address, now: datetime) -> Subscriber:
     return Subscriber(email=address.email, email_key=address.key, created_at=now)
 
 
-def _has_ended(person: Subscriber) -> bool:
+def has_ended(person: Subscriber) -> bool:
     """Also where a new sign-up after it still waits for the confirmation."""
     return person.status == "removed" or (
         person.status == "pending" and person.confirmed_at is not None

@@ -33,7 +33,7 @@ GROUPS = [
     ("work", "digest.training digest.candidates digest.choosing digest.picking digest.editions"),
     ("work", "digest.calibrating digest.clock digest.fitting digest.samples digest.paper_rows"),
     ("work", "digest.backup digest.hold digest.delivery digest.keeping digest.retention"),
-    ("work", "digest.feedback digest.failing"),
+    ("work", "digest.feedback digest.failing digest.admission"),
     ("pure", "digest.ties"),
     ("work", "digest.merging digest.news digest.outcomes digest.quiet digest.alerts"),
     ("work", "digest.subscribers digest.roster digest.library digest.stats digest.doctor.*"),

@@ -8,7 +8,7 @@ from queued import put, put_digest, rows
 from returned import mark_of, notice, person, post, reason, sent
 from test_reports import ARF, DSN
 
-from digest import roster, signup, subscribers, suppressions
+from digest import admission, roster, signup, subscribers, suppressions
 from digest.changes import Changes
 from digest.errors import InputError, NotFound
 from digest.mail import bounces, outbox
@@ -223,7 +223,7 @@ def test_neither_import_nor_sign_up_lifts_a_suppression_but_the_operator_does(
     with pytest.raises(InputError, match="already"):
         suppressions.add(app, ada.email)
     subscribers.erase(app, ada.id)
-    done = roster.import_rows(app, [roster.Row(email=ada.email)])
+    done = admission.import_rows(app, [roster.Row(email=ada.email)])
     assert (done.added, len(done.refused)) == (0, 1)
     with pytest.raises(InputError, match="suppressions remove"):
         subscribers.add(app, ada.email, Changes())
@@ -232,7 +232,7 @@ def test_neither_import_nor_sign_up_lifts_a_suppression_but_the_operator_does(
     assert mailbox.messages == []
     # Lifted, the address is as it was before: erased, so that only its owner brings it back.
     suppressions.remove(app, ada.email)
-    assert roster.import_rows(app, [roster.Row(email=ada.email)]).added == 0
+    assert admission.import_rows(app, [roster.Row(email=ada.email)]).added == 0
     signup.subscribe(app, ada.email, Changes())
     outbox.send_due(app)
     assert len(mailbox.messages) == 1

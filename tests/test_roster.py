@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from conftest import STRANGER, announce
 
-from digest import feedback, roster, signup, subscribers, suppressions
+from digest import admission, feedback, roster, signup, subscribers, suppressions
 from digest.app import open_app
 from digest.changes import Changes
 from digest.errors import InputError
@@ -63,8 +63,8 @@ def test_a_round_trip_loses_nothing(app, people, other, kind, clock):
     assert roster.write_rows(before, file, kind) == 6
     clock.forward(days=3)
     file.seek(0)
-    done = roster.import_rows(other, roster.read_rows(file, kind))
-    assert done == roster.Import(added=6, suppressed=1)
+    done = admission.import_rows(other, roster.read_rows(file, kind))
+    assert done == admission.Import(added=6, suppressed=1)
     assert export(other) == before
     with other.db.read() as session:
         assert subscribers.find(session, "silent@reader.test").next_digest_at is None
@@ -73,20 +73,10 @@ def test_a_round_trip_loses_nothing(app, people, other, kind, clock):
 def test_an_import_leaves_those_already_there_as_they_are(app, people):
     before = export(app)
     changed = [row | {"per_digest": 3, "status": "active"} for row in before]
-    outcome = roster.import_rows(app, changed)
+    outcome = admission.import_rows(app, changed)
     assert (outcome.added, outcome.known) == (0, 4 + 1)
     assert [reason for _, reason in outcome.refused if "own new sign-up" in reason]
     assert export(app) == before
-
-
-def test_an_import_revives_nobody(app, ada, pia):
-    subscribers.remove(app, ada.id)
-    subscribers.erase(app, pia.id)
-    outcome = roster.import_rows(app, [{"email": ada.email}, {"email": pia.email.upper()}])
-    assert outcome.added == 0
-    assert [position for position, _ in outcome.refused] == [1, 2]
-    with app.db.read() as session:
-        assert [p.status for p in subscribers.listing(session)] == ["removed"]
 
 
 def test_a_list_typed_in_a_spreadsheet_will_do(app):
@@ -95,40 +85,12 @@ def test_a_list_typed_in_a_spreadsheet_will_do(app):
         'sam@stranger.test,Sam,"maps ^2; tides","cs.CV, cs.LG",\r\n'
         "not an address,,,,\r\n"
     )
-    outcome = roster.import_rows(app, roster.read_rows(file, "csv"))
+    outcome = admission.import_rows(app, roster.read_rows(file, "csv"))
     assert (outcome.added, [position for position, _ in outcome.refused]) == (1, [2])
     with app.db.read() as session:
         sam = subscribers.find(session, "sam@stranger.test")
     assert (sam.status, sam.topics) == ("active", [["maps", 2.0], ["tides", 1.0]])
     assert sam.next_digest_at is not None
-
-
-@pytest.mark.parametrize(
-    ("row", "named"),
-    [
-        ({"email": "a@b.test", "topic": "maps"}, "topic"),
-        ({"email": "a@b.test", "status": "maybe"}, "status"),
-        ({"email": "a@b.test", "per_digest": "many"}, "per_digest"),
-        ({"email": "a@b.test", "timezone": "Mars/Olympus"}, "time zone"),
-        ({"email": "a@b.test", "topics": "[broken"}, None),
-        ({"email": "a@b.test", "feedback": "up"}, "feedback"),
-        ({"name": "nobody"}, "email"),
-    ],
-)
-def test_a_wrong_row_is_refused_and_says_why(app, row, named):
-    outcome = roster.import_rows(app, [row, {"email": STRANGER}])
-    if named is None:  # free text after all
-        assert outcome.added == 2
-    else:
-        ((position, reason),) = outcome.refused
-        assert (position, outcome.added) == (1, 1)
-        assert named in reason
-
-
-def test_votes_on_papers_that_are_not_here_are_counted(app):
-    votes = [{"paper": "arxiv:2611.99999", "vote": "up"}]
-    outcome = roster.import_rows(app, [{"email": STRANGER, "feedback": votes}])
-    assert (outcome.added, outcome.lost_votes) == (1, 1)
 
 
 @pytest.mark.parametrize("line", ["{", "[]", '"ada@reader.test"'])
@@ -156,7 +118,7 @@ seven@list.test,,1,2023-03-01 10:00:00,Spring
 
 def people_in(app, *files):
     for text in files:
-        done = roster.import_rows(app, roster.read_rows(io.StringIO(text), "csv"))
+        done = admission.import_rows(app, roster.read_rows(io.StringIO(text), "csv"))
     with app.db.read() as session:
         found = {row["email"].partition("@")[0]: row for row in roster.export_rows(session)}
     return done, found
@@ -202,7 +164,7 @@ def test_a_reader_whom_the_other_program_blocks_gets_no_mail(app, ada):
     ],
 )
 def test_a_table_of_a_spreadsheet_is_read(app, text):
-    done = roster.import_rows(app, roster.read_rows(io.StringIO(text, newline=""), "csv"))
+    done = admission.import_rows(app, roster.read_rows(io.StringIO(text, newline=""), "csv"))
     assert (done.added, done.refused) == (1, ())
     with app.db.read() as session:
         assert subscribers.find(session, "ann@table.test").topics == [["weak lensing", 1.0]]
@@ -211,12 +173,12 @@ def test_a_table_of_a_spreadsheet_is_read(app, text):
 @pytest.mark.parametrize("text", ["", "ann@table.test\n", "name,address\nAnn,ann@table.test\n"])
 def test_a_table_without_a_column_of_addresses_is_refused_at_once(app, text):
     with pytest.raises(InputError, match="must name the columns, `email` among them"):
-        roster.import_rows(app, roster.read_rows(io.StringIO(text), "csv"))
+        admission.import_rows(app, roster.read_rows(io.StringIO(text), "csv"))
 
 
 def test_what_is_wrong_with_a_row_is_said_in_words(app):
     text = "email,topcs\nann@table.test,galaxies\n,\nbo@table.test,,more,and more\n"
-    done = roster.import_rows(app, roster.read_rows(io.StringIO(text), "csv"))
+    done = admission.import_rows(app, roster.read_rows(io.StringIO(text), "csv"))
     assert done.refused == (
         (1, "topcs: there is no such column"),
         (2, "email: there is none"),

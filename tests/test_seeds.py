@@ -6,7 +6,7 @@ import pytest
 from conftest import STRANGER, announce
 from sqlmodel import select
 
-from digest import feedback, roster, seeds, signup, subscribers, training
+from digest import admission, feedback, seeds, signup, subscribers, training
 from digest.changes import Changes
 from digest.citations import parse_citations
 from digest.feeds.store import store
@@ -148,7 +148,7 @@ def test_an_import_brings_seeds_that_are_not_here_and_no_other_votes(app):
             {"paper": "arxiv:2405.00002", "vote": "up", "source": "mail"},
         ],
     }
-    done = roster.import_rows(app, [row])
+    done = admission.import_rows(app, [row])
     assert (done.added, done.lost_votes) == (1, 2)
     with app.db.read() as session:
         assert [paper.key for paper in session.exec(select(Paper))] == ["arxiv:2405.00001"]

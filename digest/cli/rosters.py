@@ -32,11 +32,11 @@ def from_file(
     Whoever ended a subscription or was erased stays out; whom the other program has as blocked or
     bounced gets no mail.
     """
-    from digest import roster
+    from digest import admission, roster
 
     with opened(context) as app, text_file(file, "r") as lines, progress("Rows") as advance:
         rows = roster.read_rows(lines, roster.kind_of(file.name))
-        done = roster.import_rows(app, rows, dry_run=dry_run, progress=advance)
+        done = admission.import_rows(app, rows, dry_run=dry_run, progress=advance)
     if as_json:
         print_json(done)
         return
