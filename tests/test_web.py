@@ -57,6 +57,20 @@ def test_no_get_or_head_changes_anything(app, web, ada, pia, links, vote_link):
     assert everything(app) == before
 
 
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("/vote/x", "GET, HEAD, POST"),
+        ("/one-click/x", "GET, HEAD, POST"),
+        ("/subscribe", "POST"),
+        ("/digests/x", "GET, HEAD"),
+    ],
+)
+def test_a_wrong_method_is_told_all_that_would_be_right(web, path, allowed):
+    answer = web.request("PUT", path)
+    assert (answer.status_code, answer.headers["Allow"]) == (405, allowed)
+
+
 def test_no_page_submits_by_itself(web, ada, app, links, vote_link):
     for path in (vote_link(1, "up"), links.unsubscribe(bearer(app, ada)), "/"):
         page = without_script(web.get(path)).lower()

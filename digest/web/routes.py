@@ -6,7 +6,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Match, Route
 from starlette.types import ASGIApp
 
 from digest.app import App
@@ -94,7 +94,16 @@ def _http_error(request: Request, error: Exception) -> Response:
     title, text = _SAID.get(error.status_code, ("That did not work", error.detail))
     answer = page(request, "message", error.status_code, title=title, text=text)
     answer.headers.update(error.headers or {})
+    if error.status_code == 405:
+        answer.headers["Allow"] = ", ".join(_methods(request))
     return answer
+
+
+def _methods(request: Request) -> list[str]:
+    """What the path takes. A route knows its own methods alone, and a path may have two."""
+    routes = (route for route in request.app.routes if isinstance(route, Route))
+    fitting = (route for route in routes if route.matches(request.scope)[0] is not Match.NONE)
+    return sorted({method for route in fitting for method in route.methods or ()})
 
 
 def _failure(request: Request, error: Exception) -> Response:  # noqa: ARG001
