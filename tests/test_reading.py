@@ -144,6 +144,18 @@ def test_a_digest_of_another_is_not_shown(app, web, ada, pia, sent, links):
     assert web.get(links.view(whose(app, pia, sent.id))).status_code == 404
 
 
+def test_a_digests_page_says_who_can_read_it(app, web, ada, sent, links):
+    page = links.view(whose(app, ada, sent.id))
+    told = read(web.get(page))
+    assert "because of your topic" in told.lower()
+    assert "whoever has its address can read it, with the reasons" in told
+    assert ada.email not in told
+    with app.db.write() as session:
+        session.get(Digest, sent.id).reasons = []
+    told = read(web.get(page))
+    assert "whoever has its address can read it." in told
+
+
 def test_looking_changes_nothing(app, web, ada, sent, links):
     before = everything(app)
     web.get(links.feed(whose(app, ada)))

@@ -20,7 +20,8 @@ KEPT = {"Cache-Control": "private, no-cache"}
 
 def digest_page(request: Request) -> Response:
     """What a digest's mail shows, as a page: without the votes, preferences and unsubscribing that
-    are its reader's alone, so that the link may be passed on."""
+    are its reader's alone. Who passes the link on passes on the papers and their reasons, as with
+    the mail, and nothing that acts; the page says so."""
     token, person = bearer(request, "view")
     try:
         mail = shelf.digest_mail(app_of(request), person, token.subject)
