@@ -3,11 +3,10 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-import scipy.sparse as sp
 
 from digest.categories import names
 from digest.ranking.corpus import Document
@@ -41,7 +40,7 @@ class SentenceRows:
 
     def __init__(self, space: FeatureSpace, papers: Sequence[Document]) -> None:
         self._space, self._papers = space, papers
-        self._kept: dict[int, tuple[_Entries, np.ndarray]] = {}
+        self._kept: dict[int, _Parts] = {}
 
     def make(self, papers: Iterable[int]) -> None:
         """Makes the rows of these papers (by their place in the day), where they are not yet."""
@@ -52,13 +51,42 @@ class SentenceRows:
         rows = self._space.transform([_Sentence(text) for each in texts for text in each])
         ends = np.cumsum([len(each) for each in texts], dtype=int)
         for paper, each, end in zip(new, texts, ends.tolist(), strict=True):
-            mine = np.arange(end - len(each), end)
-            self._kept[paper] = _entries(rows.terms, mine), rows.latent[mine]
+            self._kept[paper] = _parts(rows[end - len(each) : end])
 
-    def of(self, papers: Sequence[int]) -> "list[tuple[_Entries, np.ndarray]]":
-        """What each paper's sentences hold, and their latent columns."""
-        self.make(papers)
-        return [self._kept[paper] for paper in papers]
+    def placed(self, place: np.ndarray, papers: Iterable[int]) -> "dict[int, _Parts]":
+        """What each paper's sentences hold, terms by their places."""
+        wanted = sorted(set(papers))
+        self.make(wanted)
+        if not wanted:
+            return {}
+        parts = [self._kept[paper] for paper in wanted]
+        columns = place[np.concatenate([part.place for part in parts])]
+        ends = np.cumsum([len(part.place) for part in parts])
+        return {
+            paper: part._replace(place=columns[end - len(part.place) : end])
+            for paper, part, end in zip(wanted, parts, ends.tolist(), strict=True)
+        }
+
+
+class _Parts(NamedTuple):
+    """A paper's sentences: the terms that they hold, one sentence after the other, and what of
+    them; how many each holds; and their latent columns. Each begins with a term of which it holds
+    nothing, so that none is empty."""
+
+    place: np.ndarray
+    value: np.ndarray
+    lengths: np.ndarray
+    latent: np.ndarray
+
+
+def _parts(rows: Rows) -> _Parts:
+    starts = rows.terms.indptr[:-1]
+    return _Parts(
+        np.insert(rows.terms.indices, starts, 0),
+        np.insert(rows.terms.data.astype(float), starts, 0),
+        np.diff(rows.terms.indptr) + 1,
+        rows.latent,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,43 +112,36 @@ class Insight:
 
     @cached_property
     def place(self) -> np.ndarray:
-        """Where each term stands among those of the day's papers; -1 for one that none has."""
-        place = np.full(len(self.space.weight), -1, np.int32)
+        """Where each term stands among those of the day's papers; behind them for all others."""
         used = np.unique(self.papers.terms.indices)
+        place = np.full(len(self.space.weight), len(used))
         place[used] = np.arange(len(used))
         return place
 
     def worth(self, readers: range) -> Iterator[np.ndarray]:
         """What the day's terms are worth to each of some readers, in their places, and behind them
         nothing, which is the place of all other terms. It holds until the next is asked for."""
-        worth = np.zeros(int(self.place.max(initial=-1)) + 2)
+        worth = np.empty(int(self.place.max(initial=0)) + 1, np.float32)
         for first in range(readers.start, readers.stop, _TOGETHER):
-            rows = self._own(slice(first, min(first + _TOGETHER, readers.stop)))
-            for start, end in pairwise(rows.indptr.tolist()):
-                own = rows.indices[start:end]
-                worth[own] = rows.data[start:end]
+            some = slice(first, min(first + _TOGETHER, readers.stop))
+            for parts in zip(*self._said(some), strict=True):
+                worth.fill(0)
+                for place, value in parts:
+                    np.add.at(worth, place, value)
+                worth[-1] = 0
                 yield worth
-                worth[own] = 0
 
-    def _own(self, readers: slice) -> Any:
-        """What the day's terms are worth to some readers: csr, readers × terms."""
-        strong = sp.diags_array(
-            np.array([ranker.strength.terms for ranker in self.rankers[readers]], np.float32)
-        )
-        chosen = self.scored.chosen[readers]
-        used = np.unique(chosen.indices)
-        by_votes = strong @ chosen[:, used] @ self._placed(self.scored.voted.terms[used])
-        return sp.csr_array(by_votes + self._placed(self.scored.told.terms[readers]))
-
-    def _placed(self, terms: Any) -> Any:
-        """Rows of terms by those that the day's papers have: csr, rows × terms."""
-        column = self.place[terms.indices]
-        known = column >= 0
-        before = np.zeros(len(known) + 1, np.int32)
-        np.cumsum(known, out=before[1:])
-        return sp.csr_array(
-            (terms.data[known], column[known], before[terms.indptr]),
-            shape=(terms.shape[0], int(self.place.max(initial=-1)) + 1),
+    def _said(self, readers: slice) -> "tuple[Sequence[_Told], Sequence[_Told]]":
+        """What the votes of some readers and what their profiles say for terms."""
+        chosen, told = self.scored.chosen[readers], self.scored.told.terms[readers]
+        votes = _entries(self.scored.voted.terms, chosen.indices)
+        strength = np.array([ranker.strength.terms for ranker in self.rankers[readers]], np.float32)
+        weight = chosen.data * np.repeat(strength, np.diff(chosen.indptr))
+        votes.value[:] *= np.repeat(weight, votes.lengths)
+        ends = np.r_[0, np.cumsum(votes.lengths)][chosen.indptr]
+        return (
+            _told(self.place[votes.column], votes.value, ends),
+            _told(self.place[told.indices], told.data, told.indptr),
         )
 
 
@@ -137,10 +158,24 @@ class _Entries:
 def _entries(matrix: Any, rows: np.ndarray) -> _Entries:
     starts = matrix.indptr[rows]
     lengths = matrix.indptr[rows + 1] - starts
+    at = _ranges(starts, lengths)
+    return _Entries(matrix.indices[at], matrix.data[at], lengths)
+
+
+def _ranges(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """So many numbers from each start on, one range after the other."""
     ends = np.cumsum(lengths)
     at = np.repeat(starts - ends + lengths, lengths)
     at += np.arange(len(at), dtype=at.dtype)
-    return _Entries(matrix.indices[at], matrix.data[at], lengths)
+    return at
+
+
+_Told = tuple[np.ndarray, np.ndarray]  # places, and what is said for them
+
+
+def _told(place: np.ndarray, value: np.ndarray, ends: np.ndarray) -> list[_Told]:
+    spans = [slice(start, end) for start, end in pairwise(ends.tolist())]
+    return [(place[span], value[span]) for span in spans]
 
 
 def insight(
@@ -307,25 +342,24 @@ def read_closely(
     """For each reader of the block in turn: which sentence of each of the papers in `rows` matters
     most, None where none speaks for the paper; and of those in `bare` the words that speak most."""
     readers = range(len(rows))
+    parts = sentences.placed(block.place, {row for papers in rows for row in papers})
     for at, worth, papers, wordless in zip(readers, block.worth(readers), rows, bare, strict=True):
-        marked = _marked(block, at, worth, sentences.of(papers))
+        marked = _marked(worth, block.scored.latent[at], [parts[paper] for paper in papers])
         yield marked, terms(block, worth, wordless) if wordless else []
 
 
-def _marked(
-    block: Insight, at: int, worth: np.ndarray, parts: "Sequence[tuple[_Entries, np.ndarray]]"
-) -> list[int | None]:
-    """Of each paper's sentences the one that matters most to reader `at`."""
+def _marked(worth: np.ndarray, latent: np.ndarray, parts: Sequence[_Parts]) -> list[int | None]:
+    """Of each paper's sentences the one that matters most to whom terms and latent dimensions are
+    worth this."""
     if not parts:
         return []
-    lengths = np.concatenate([entries.lengths for entries, _ in parts])
-    columns = np.concatenate([entries.column for entries, _ in parts])
-    said = worth[block.place[columns]]
-    said *= np.concatenate([entries.value for entries, _ in parts])
-    value = np.bincount(np.repeat(np.arange(len(lengths)), lengths), said, len(lengths))
-    value = value + np.concatenate([latent for _, latent in parts]) @ block.scored.latent[at]
-    found, ends = value.tolist(), np.cumsum([len(latent) for _, latent in parts]).tolist()
-    return [_best(found[start:end]) for start, end in pairwise([0, *ends])]
+    lengths = np.concatenate([part.lengths for part in parts])
+    said = worth[np.concatenate([part.place for part in parts])]
+    said = said * np.concatenate([part.value for part in parts])
+    value = np.add.reduceat(said, np.cumsum(lengths) - lengths)
+    value += np.concatenate([part.latent for part in parts]) @ latent
+    found, ends = value.tolist(), accumulate(len(part.lengths) for part in parts)
+    return [_best(found[start:end]) for start, end in pairwise((0, *ends))]
 
 
 def _best(worth: list[float]) -> int | None:
