@@ -3,6 +3,7 @@ archive where a name says little without it."""
 
 from collections import defaultdict
 from collections.abc import Iterable
+from difflib import get_close_matches
 
 NAMES = {
     "astro-ph": "Astrophysics",
@@ -189,6 +190,19 @@ _FIELDS = {
     "econ": "Economics",
 }
 OTHERS = "Others"
+_CODES = {code.casefold(): code for code in (*NAMES, *_FIELDS)}
+
+
+def exists(code: str) -> bool:
+    """Whether arXiv has such a category, or an archive of that name."""
+    return code in _CODES.values()
+
+
+def meant(code: str) -> str | None:
+    """The code that somebody may have meant: spelt as arXiv does, or the most alike; None where
+    none is."""
+    near = get_close_matches(code.casefold(), _CODES, n=1, cutoff=0.8)
+    return _CODES[near[0]] if near else None
 
 
 def by_field(codes: Iterable[str]) -> dict[str, list[str]]:

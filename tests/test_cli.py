@@ -101,12 +101,28 @@ def test_init_without_a_category_adds_no_feed_and_says_so(digest: Digest) -> Non
     assert digest("feeds", "list", "--json").json == []
 
 
-@pytest.mark.parametrize("wrong", ["machine learning", "cs.LG+cs.CV", "../x", "CS", ""])
+@pytest.mark.parametrize("wrong", ["machine learning", "cs.LG+cs.CV", "../x", "zz", ""])
 def test_init_with_a_category_that_cannot_be_one_leaves_nothing(digest: Digest, wrong: str) -> None:
     result = digest("init", "--category", wrong)
     assert result.code == 1
-    assert "cs.LG" in result.err
+    assert "arXiv has no category" in result.err
     assert not Path("config.toml").exists()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "near"), [("cs.LGG", "cs.LG"), ("hep.th", "hep-th"), ("math.NTT", "math.NT")]
+)
+def test_init_says_which_category_was_meant(digest: Digest, wrong: str, near: str) -> None:
+    result = digest("init", "--category", "cs.CV", "--category", wrong)
+    assert result.code == 1
+    assert f"arXiv has no category '{wrong}': did you mean {near}?" in result.err
+    assert not Path("config.toml").exists()
+
+
+def test_init_spells_a_category_as_arxiv_does(digest: Digest) -> None:
+    assert digest("init", "--category", "CS.lg").code == 0
+    [feed, _] = digest("feeds", "list", "--json").json
+    assert feed["url"] == "https://rss.arxiv.org/rss/cs.LG"
 
 
 @pytest.mark.parametrize("right", ["cs.LG", "hep-th", "math", "astro-ph.GA", "cond-mat.mtrl-sci"])

@@ -1,12 +1,12 @@
 """`digest init`: the configuration, the database and the first feeds of a new installation."""
 
 import os
-import re
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
 
 from digest.app import open_app
+from digest.categories import meant
 from digest.errors import DigestError, InputError
 from digest.feeds import ingest
 from digest.settings import load
@@ -14,13 +14,11 @@ from digest.settings import load
 ARXIV = "https://rss.arxiv.org/rss/"
 DAILY_PAPERS = "https://huggingface.co/api/daily_papers"
 
-_CATEGORY = re.compile(r"[a-z]+(-[a-z]+)*(\.[A-Za-z]{2,}(-[a-z]+)*)?")
-
 
 def set_up(path: Path | None, categories: Sequence[str]) -> tuple[Path, list[str]]:
     """Writes the configuration, never over an existing one; gives its place and the feeds added.
 
-    Raises InputError where it exists, or for a category that cannot be one.
+    Raises InputError where it exists, or for a category that arXiv does not have.
     """
     urls = first_feeds(categories)
     path = path or Path(os.environ.get("DIGEST_CONFIG") or "config.toml")
@@ -33,13 +31,20 @@ def set_up(path: Path | None, categories: Sequence[str]) -> tuple[Path, list[str
 
 def first_feeds(categories: Sequence[str]) -> list[str]:
     """One arXiv feed of all the categories, and Hugging Face's daily papers; none for none."""
-    for category in categories:
-        if not _CATEGORY.fullmatch(category):
-            raise InputError(
-                f"{category!r} is not an arXiv category; expected a code such as cs.LG, hep-th or"
-                " astro-ph.GA"
-            )
-    return [ARXIV + "+".join(dict.fromkeys(categories)), DAILY_PAPERS] if categories else []
+    codes = [_spelt(category) for category in categories]
+    return [ARXIV + "+".join(dict.fromkeys(codes)), DAILY_PAPERS] if codes else []
+
+
+def _spelt(category: str) -> str:
+    """The category as arXiv spells it."""
+    near = meant(category)
+    if near is not None and near.casefold() == category.casefold():
+        return near
+    guess = f"did you mean {near}?" if near else "expected one code, such as cs.LG or hep-th."
+    raise InputError(
+        f"arXiv has no category {category!r}: {guess} All are at"
+        f" https://arxiv.org/category_taxonomy; a new one comes by `digest feeds add {ARXIV}CODE`"
+    )
 
 
 def example() -> str:

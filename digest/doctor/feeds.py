@@ -8,7 +8,7 @@ from sqlmodel import Session, col, select
 
 from digest import alerts
 from digest.app import App
-from digest.categories import NAMES
+from digest.categories import exists
 from digest.doctor.finding import LATE_AFTER, Finding
 from digest.feeds import batches
 from digest.feeds.routes import arxiv_categories
@@ -142,7 +142,7 @@ def wished(app: App) -> Iterator[Finding]:
         feeds = session.exec(select(Feed).where(col(Feed.kind).startswith("arxiv"))).all()
         wanted = _wanted(session)
     brought = {code for feed in feeds for code in arxiv_categories(feed.url)}
-    if unknown := sorted(code for code in brought if code and not _exists(code)):
+    if unknown := sorted(code for code in brought if code and not exists(code)):
         yield Finding(
             "categories",
             "fail",
@@ -152,7 +152,7 @@ def wished(app: App) -> Iterator[Finding]:
     lacking = {
         code: count
         for code, count in wanted.most_common()
-        if _exists(code) and not any(_covers(feed, code) for feed in brought)
+        if exists(code) and not any(_covers(feed, code) for feed in brought)
     }
     if feeds and lacking:
         first = ", ".join(f"{code} ({count})" for code, count in list(lacking.items())[:5])
@@ -169,10 +169,6 @@ def _wanted(session: Session) -> Counter[str]:
     """How many active readers chose each category."""
     chosen = select(Subscriber.categories).where(Subscriber.status == "active")
     return Counter(code for categories in session.exec(chosen) for code, _ in categories)
-
-
-def _exists(code: str) -> bool:
-    return code in NAMES or any(name.startswith(f"{code}.") for name in NAMES)
 
 
 def _covers(feed: str, wanted: str) -> bool:
