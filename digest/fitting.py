@@ -99,9 +99,10 @@ def _found(session: Session, query: Any) -> "np.ndarray":
     """The two columns of what the query finds."""
     import numpy as np  # noqa: PLC0415 (slow import)
 
-    # Straight into the array: for so many tuples Python looks for garbage among all that it has.
-    found = chain.from_iterable(session.connection().execute(query))
-    return np.fromiter(found, np.int64).reshape(-1, 2).T
+    # Straight from the driver into the array: for so many tuples Python looks for garbage among all
+    # that it has, and a row of SQLAlchemy's own takes longer than to find it.
+    found: Any = session.connection().execute(query).cursor
+    return np.fromiter(chain.from_iterable(found), np.int64).reshape(-1, 2).T
 
 
 def _rows(papers: "np.ndarray", known: "np.ndarray") -> "np.ndarray":

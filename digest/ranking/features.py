@@ -134,11 +134,11 @@ class FeatureSpace:
     @cached_property
     def version(self) -> str:
         """A short hash of the content: equal spaces, and only those, have equal versions."""
-        digest = hashlib.blake2b(digest_size=8)
+        digest = hashlib.sha256()
         for name, part in self._parts().items():
             digest.update(f"{name} {part.shape}".encode())
             digest.update(np.ascontiguousarray(part).data)
-        return digest.hexdigest()
+        return digest.hexdigest()[:16]
 
     @cached_property
     def having(self) -> np.ndarray:

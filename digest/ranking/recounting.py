@@ -13,6 +13,7 @@ from digest.ranking.weighing import papers_having
 
 _BOTH: tuple[Literal["left"], Literal["right"]] = "left", "right"
 _LAST = 0xFFFFF  # bits
+_AT_ONCE = 500_000  # of the text's words
 _MANY = 0.2  # of the papers: where so many are new, all are counted
 
 
@@ -74,15 +75,28 @@ def _occurrences(corpus: Corpus, keys: np.ndarray) -> tuple[np.ndarray, np.ndarr
     base = len(corpus.words) + 1
     first, second = divmod(keys, base)
     alone = _standing(corpus, first[second == 0])
-    begins = _standing(corpus, first[second > 0])
-    begins = begins[_among(second[second > 0], base)[corpus.text[begins + 1]]]
+    begins = _beginning(corpus, keys)
     pairs = corpus.text[begins] * np.int64(base) + corpus.text[begins + 1]
-    wanted = _found(keys, pairs)
     brought, bringing = _brought(corpus, keys)
     return (
-        np.concatenate([corpus.text[alone] * np.int64(base), pairs[wanted], brought]),
-        corpus.paper[np.concatenate([alone, begins[wanted], bringing])],
+        np.concatenate([corpus.text[alone] * np.int64(base), pairs, brought]),
+        corpus.paper[np.concatenate([alone, begins, bringing])],
     )
+
+
+def _beginning(corpus: Corpus, keys: np.ndarray) -> np.ndarray:
+    """Where in the text those of the keys begin that are two words; a part of it at a time, since
+    common words stand nearly everywhere."""
+    base = len(corpus.words) + 1
+    first, second = divmod(keys, base)
+    begins, follows = (_among(some[second > 0], base) for some in (first, second))
+    parts = [np.zeros(0, np.int64)]
+    for start in range(0, len(corpus.text), _AT_ONCE):
+        here = corpus.text[start : start + _AT_ONCE + 1]
+        at = np.flatnonzero(begins[here[:-1]] & follows[here[1:]])
+        pairs = here[at] * np.int64(base) + here[at + 1]
+        parts.append(start + at[_found(keys, pairs)])
+    return np.concatenate(parts)
 
 
 def _brought(corpus: Corpus, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -131,7 +145,7 @@ def _rows(matrix: Any, rows: np.ndarray) -> Any:
 def _moved(matrix: Any, place: np.ndarray, width: int) -> Any:
     """The matrix with its columns at other places; those without one (-1) are left out. The former
     one, whose room is needed, is gone after this."""
-    matrix.indices = place[matrix.indices]
+    np.take(place, matrix.indices, out=matrix.indices, mode="clip")
     left_out = np.flatnonzero(matrix.indices < 0)
     starts = (matrix.indptr - np.searchsorted(left_out, matrix.indptr)).astype(np.int32)
     if len(left_out):
