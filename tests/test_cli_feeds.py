@@ -60,6 +60,7 @@ def test_ingest_of_what_is_no_feed_reads_the_others_and_is_1(service: Digest) ->
     result = service("ingest", "diary.xml", "absent.xml", "feed.xml", "--json")
     assert result.code == 1
     assert [report["seen"] for report in result.json] == [0, 0, 6]
+    assert result.err == ""  # the table says it
 
 
 def test_ingest_of_the_past_needs_days_and_takes_no_sources(service: Digest) -> None:

@@ -242,6 +242,8 @@ def test_feeds_are_added_once_and_removed(app: App) -> None:
     assert feed.next_fetch_at == app.now()
     with pytest.raises(InputError, match="there already, as feed 1"):
         add_feed(app, feed.url)
+    with pytest.raises(InputError, match="there already, as feed 1"):
+        add_feed(app, "HTTPS://RSS.arxiv.org:443/rss/cs.LG")
     for url in ("feeds.xml", "file:///etc/passwd", "ftp://e.test/x", ""):
         with pytest.raises(InputError, match="not a web address"):
             add_feed(app, url)

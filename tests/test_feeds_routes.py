@@ -10,6 +10,7 @@ from digest.feeds.routes import (
     following,
     has_an_end,
     oai_set,
+    plain_address,
     preprint_server,
     preprint_subject,
 )
@@ -79,3 +80,18 @@ def test_the_next_page_is_asked_for_as_the_first_was() -> None:
     assert has_an_end(Routes().records("cs.AI", date(2026, 11, 16)))
     assert not has_an_end(query)
     assert following("https://journal.example/rss", "2") == ""
+
+
+@pytest.mark.parametrize(
+    ("spelt", "plain"),
+    [
+        ("HTTPS://Rss.arXiv.ORG:443", "https://rss.arxiv.org/"),
+        ("http://e.test:80?Q=A", "http://e.test/?Q=A"),
+        ("https://e.test:80/A%2fb/", "https://e.test:80/A%2fb/"),
+        ("https://Me:Word@E.test:/x", "https://Me:Word@e.test/x"),
+        ("http://[2001:DB8::1]:80/x", "http://[2001:db8::1]/x"),
+        ("http://[::1]:8080", "http://[::1]:8080/"),
+    ],
+)
+def test_one_address_has_one_form(spelt: str, plain: str) -> None:
+    assert plain_address(spelt) == plain_address(plain) == plain

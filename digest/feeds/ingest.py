@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import structlog
 from sqlmodel import Session, col, or_, select
 
 from digest.app import App
@@ -13,7 +12,7 @@ from digest.feeds import jsonlines
 from digest.feeds.fetch import lines_of, read_file, shown
 from digest.feeds.leases import lease
 from digest.feeds.parse import KINDS, detect_kind
-from digest.feeds.routes import source_address
+from digest.feeds.routes import plain_address, source_address
 from digest.feeds.store import Tally, store
 from digest.feeds.turns import fetcher
 from digest.feeds.visit import (
@@ -36,8 +35,6 @@ MOST_TOLD = 100  # rejected entries of one source that a report names
 
 # Called before each source and once at the end: how many are done, of how many, and which is next.
 Progress = Callable[[int, int, str], None]
-
-log = structlog.get_logger(__name__)
 
 
 # Passes
@@ -119,7 +116,6 @@ def _ingest_named(app: App, source: str) -> Report:
     try:
         return _from_web(app, source) if web else _from_file(app, source)
     except FeedError as error:
-        log.warning("source failed", source=shown(source), reason=str(error))
         return Report(source, outcome=f"{error}.", failed=True)
 
 
@@ -178,10 +174,10 @@ def add_feed(app: App, url: str, kind: str | None = None) -> Feed:
 
 
 def _web_address(url: str) -> str:
-    """Raises InputError for what is no web address."""
+    """The address in its one form. Raises InputError for what is no web address."""
     if normal_url(url.strip()) is None:
         raise InputError(f"{shown(url)!r} is not a web address; `digest ingest` takes files")
-    return url.strip()
+    return plain_address(url)
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,5 +229,6 @@ def remove_feed(app: App, feed_id: int) -> Feed:
 
 
 def _feed_at(app: App, url: str) -> Feed | None:
-    with app.db.read() as session:
-        return session.exec(select(Feed).where(Feed.url == url.strip())).first()
+    """The feed of the address, however either is spelt."""
+    asked = plain_address(url)
+    return next((feed for feed in list_feeds(app) if plain_address(feed.url) == asked), None)

@@ -15,6 +15,7 @@ _JOURNAL = re.compile(
     r"(\d{4}-\d{3}[\dx])(?:/works)?/?",
     re.IGNORECASE,
 )
+_PORTS = {"http": "80", "https": "443"}
 _OWN_GROUPS = {"cs", "math", "stat", "eess", "econ", "q-bio", "q-fin"}
 
 
@@ -123,6 +124,20 @@ def source_address(url: str) -> str:
         newest = urlencode({"sort": "created", "order": "desc", "rows": WORKS})
         return f"https://api.crossref.org/journals/{named[1].upper()}/works?{newest}"
     return url
+
+
+def plain_address(url: str) -> str:
+    """One form for what RFC 3986 (6.2.2.1, 6.2.3) says is one address: scheme and host in small
+    letters, no port where it is the scheme's own, `/` for an empty path. `url` is a web address."""
+    parts = urlsplit(url.strip())
+    name, at, place = parts.netloc.rpartition("@")
+    host, colon, port = place.rpartition(":") if not place.endswith("]") else (place, "", "")
+    if not colon:
+        host = place
+    elif port and port != _PORTS[parts.scheme]:
+        host += f":{port}"
+    place = f"{name}{at}{host.lower()}"
+    return urlunsplit((parts.scheme, place, parts.path or "/", parts.query, parts.fragment))
 
 
 def has_an_end(url: str) -> bool:

@@ -14,7 +14,7 @@ from digest.feeds import batches
 from digest.feeds.fetch import Fetched, Fetcher, shown
 from digest.feeds.leases import settle
 from digest.feeds.parse import parse
-from digest.feeds.routes import following, has_an_end
+from digest.feeds.routes import following, has_an_end, plain_address
 from digest.feeds.store import Tally, store
 from digest.feeds.turns import fetcher
 from digest.models import Feed
@@ -109,7 +109,7 @@ def _kept(app: App, feed: Feed, fetched: Fetched, listing: Listing, rest: Tally)
         tally = rest + (Tally() if repeated else store(session, listing, feed.id, now))
         doubtful = batches.record(session, feed, fetched.url, looks, now)
         batches.keep_raw(session, feed, fetched, listing, now)
-        moved = _moved(session, feed, fetched)
+        moved = _moved(session, fetched)
         gap = _may_lack(feed, listing, tally)
         if gap and listing.day:
             batches.note_possible_gap(session, feed, listing.day, now)
@@ -132,12 +132,13 @@ def _kept(app: App, feed: Feed, fetched: Fetched, listing: Listing, rest: Tally)
     return report
 
 
-def _moved(session: Session, feed: Feed, fetched: Fetched) -> str:
-    """Where the feed has moved for good, unless that address is another feed's."""
-    if not fetched.moved_to or fetched.moved_to == feed.url:
+def _moved(session: Session, fetched: Fetched) -> str:
+    """Where the feed has moved for good, unless that address is a feed's already."""
+    if not fetched.moved_to:
         return ""
-    taken = session.exec(select(Feed.id).where(Feed.url == fetched.moved_to)).first()
-    return "" if taken else fetched.moved_to
+    there = plain_address(fetched.moved_to)
+    taken = any(plain_address(url) == there for url in session.exec(select(Feed.url)))
+    return "" if taken else there
 
 
 def _may_lack(feed: Feed, listing: Listing, tally: Tally) -> bool:
