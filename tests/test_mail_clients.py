@@ -6,7 +6,6 @@ import json
 import re
 import shutil
 import subprocess
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,7 +25,7 @@ NOTE = Note("Moth and moon", "https://papers.test/abs/8", "v2, title changed")
 
 def every_mail():
     """A digest with all that one can hold, one of many papers, and each letter."""
-    rich = [replace(item(1), similar=copies(2)), replace(item(2), exploring=True)]
+    rich = [item(1)._replace(similar=copies(2)), item(2)._replace(exploring=True)]
     many = [item(number, abstract=ABSTRACT * 20) for number in range(1, 51)]
     common = {"service": "Paper Digest", "postal_address": "1 Library Lane, Bookham"}
     link = "https://digest.test/preferences/p"

@@ -2,7 +2,6 @@
 
 import re
 import textwrap
-from dataclasses import replace
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -50,7 +49,7 @@ def plainly(digest, subject):
 def test_a_joined_mail_is_what_the_templates_make_of_the_whole(reasons, sentence):
     reasons = [pieces.shorten(reason, 300) or "x" for reason in reasons]
     items = [
-        replace(item(n, abstract=ABSTRACT * 2), reason=reason, sentence=sentence)
+        item(n, abstract=ABSTRACT * 2)._replace(reason=reason, sentence=sentence)
         for n, reason in enumerate(reasons, start=1)
     ]
     digest = mail(*items)

@@ -109,14 +109,14 @@ def test_the_marked_sentence_stands_out_and_nothing_else_does():
     html = render_digest(ENV, mail()).html
     [marked] = re.findall(r'<span class="mark"[^>]*>([^<]*)</span>', html)
     assert marked == "A lantern shows some of it."
-    assert 'class="mark"' not in render_digest(ENV, mail(replace(item(), sentence=None))).html
-    assert 'class="mark"' not in render_digest(ENV, mail(replace(item(), sentence=9))).html
+    assert 'class="mark"' not in render_digest(ENV, mail(item()._replace(sentence=None))).html
+    assert 'class="mark"' not in render_digest(ENV, mail(item()._replace(sentence=9))).html
 
 
 def test_readers_share_the_paper_and_nothing_else():
     first = render_digest(ENV, mail(item(1), item(2)))
-    other = replace(item(2), reason="Close to “Dusk”, which you liked.", sentence=None)
-    second = render_digest(ENV, mail(replace(other, up_url="https://digest.test/vote/other.1u")))
+    other = item(2)._replace(reason="Close to “Dusk”, which you liked.", sentence=None)
+    second = render_digest(ENV, mail(other._replace(up_url="https://digest.test/vote/other.1u")))
     assert "Dusk" in second.html
     assert "seeing in the dark" not in second.html
     assert f"{STEM}.2u" in first.html
@@ -125,7 +125,7 @@ def test_readers_share_the_paper_and_nothing_else():
 
 
 def test_an_exploring_pick_says_so():
-    made = render_digest(ENV, mail(replace(item(), exploring=True, reason="")))
+    made = render_digest(ENV, mail(item()._replace(exploring=True, reason="")))
     assert "A step outside your topics" in made.html
     assert "A step outside your topics" in made.text
     assert "A step outside" not in render_digest(ENV, mail()).html
@@ -166,7 +166,7 @@ def test_many_authors_are_cropped():
 
 
 def test_the_subject_says_what_is_inside_by_topic():
-    papers = [replace(item(n), topic=f"lanterns {n % 2}") for n in (1, 2, 3)]
+    papers = [item(n)._replace(topic=f"lanterns {n % 2}") for n in (1, 2, 3)]
     made = render_digest(ENV, mail(*papers))
     assert made.subject == "2 on lanterns 1, 1 on lanterns 0: Lanterns in the fog, part 1"
     assert "Also: Lanterns in the fog, part 2" in Page(made.html).text
@@ -184,14 +184,14 @@ def copies(count):
 
 
 def test_near_copies_are_named_behind_their_paper():
-    made = render_digest(ENV, mail(replace(item(), similar=copies(2)), item(2)))
+    made = render_digest(ENV, mail(item()._replace(similar=copies(2)), item(2)))
     page = Page(made.html)
     assert "And 2 similar: Lanterns & fog, copy 1; Lanterns & fog, copy 2" in page.text
     assert "And 2 similar:" in made.text
     for number in (1, 2):
         assert f"https://papers.test/abs/9{number}" in page.links
         assert f"https://papers.test/abs/9{number}" in made.text
-    many = render_digest(ENV, mail(replace(item(), similar=copies(9))))
+    many = render_digest(ENV, mail(item()._replace(similar=copies(9))))
     assert "And 9 similar:" in many.text
     assert "copy 3" in many.html
     assert "copy 4" not in many.html
@@ -259,11 +259,9 @@ hostile = st.text(
 @given(hostile, hostile, hostile, hostile)
 def test_text_from_outside_stays_text(title, abstract, name, reason):
     plain = mail()
-    odd = replace(
-        item(1, title=title, abstract=abstract, authors=(name,), categories=(name,), journal=name),
-        reason=reason,
-        sentence=0,
-    )
+    odd = item(
+        1, title=title, abstract=abstract, authors=(name,), categories=(name,), journal=name
+    )._replace(reason=reason, sentence=0)
     trend = Trend(title, "https://papers.test/abs/1", (name,), reason)
     made = render_digest(ENV, mail(odd, trending=(trend,), why=name or "w"))
     expected = Page(render_digest(ENV, plain).html)
@@ -305,7 +303,7 @@ WORST = {
 def test_no_mail_grows_beyond_what_is_shown_whole(kind, count):
     similar = tuple(replace(card, title=WORST[kind].get("title", "t")) for card in copies(3))
     items = [
-        replace(item(n, **WORST[kind]), exploring=True, similar=similar)
+        item(n, **WORST[kind])._replace(exploring=True, similar=similar)
         for n in range(1, count + 1)
     ]
     trends = tuple(

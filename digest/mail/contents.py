@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +31,7 @@ class Card:
         return cls(**{name: card[name] for name in cls.__slots__ if name in card} | lists)
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(NamedTuple):
     """A pick: `sentence` is the index of the abstract's marked sentence, `reason` says why, `topic`
     is the reader's topic that spoke for it; `similar` are near-copies that stand behind it."""
 

@@ -1,7 +1,7 @@
 """The links that mails carry, and how a vote link says which pick and which way."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
@@ -41,11 +41,10 @@ class Links:
         return lambda position, vote: f"{stem}.{position}{_LETTER[vote]}"
 
     def view(self, bearer: Bearer) -> str:
-        shown = replace(bearer, epoch=bearer.view_epoch)
-        return self._url("digests", "view", shown, bearer.digest_id)
+        return self._url("digests", "view", bearer, bearer.digest_id, epoch=bearer.view_epoch)
 
     def feed(self, bearer: Bearer) -> str:
-        return self._url("feed", "feed", replace(bearer, epoch=bearer.view_epoch)) + ".xml"
+        return self._url("feed", "feed", bearer, epoch=bearer.view_epoch) + ".xml"
 
     def preferences(self, bearer: Bearer) -> str:
         return self._url("preferences", "preferences", bearer)
@@ -67,9 +66,21 @@ class Links:
         """Confirms the address that the mail of this id goes to."""
         return self._url("address", "address", bearer, message_id)
 
-    def _url(self, path: str, purpose: Purpose, bearer: Bearer, subject: int = 0) -> str:
+    def _url(
+        self,
+        path: str,
+        purpose: Purpose,
+        bearer: Bearer,
+        subject: int = 0,
+        epoch: int | None = None,
+    ) -> str:
+        """`epoch` where it is not the one of the links that act."""
         token = self._tokens.sign(
-            purpose, bearer.subscriber_id, bearer.epoch, bearer.since, subject
+            purpose,
+            bearer.subscriber_id,
+            bearer.epoch if epoch is None else epoch,
+            bearer.since,
+            subject,
         )
         return f"{self._base_url}/{path}/{token}"
 

@@ -7,6 +7,7 @@ which no mail client undoes there, and in some versions lets a title begin a hea
 import re
 import unicodedata
 from base64 import b64encode
+from collections.abc import Sequence
 from datetime import datetime
 from email.utils import format_datetime
 from functools import lru_cache
@@ -78,7 +79,7 @@ def build(
     if signer is not None:
         headers.insert(0, ("DKIM-Signature", signer.header(headers, body, date)))
     head = "".join(f"{name}: {value}\r\n" for name, value in headers).encode()
-    _check(head)
+    _check(head, [name for name, _ in headers])
     return head + b"\r\n" + body
 
 
@@ -197,15 +198,14 @@ def _body(rendered: Rendered | Encoded, boundary: str) -> bytes:
     return b"".join([*parts, f"--{boundary}--\r\n".encode("ascii")])
 
 
-def _check(head: bytes) -> None:
+def _check(head: bytes, names: Sequence[str]) -> None:
     """The last look: what would let a mail be read in two ways never leaves. The body's lines are
     right by their encoding."""
-    bare = head.replace(b"\r\n", b"")
-    if b"\r" in bare or b"\n" in bare or b"\x00" in bare:
+    lines = head.split(b"\r\n")
+    if not len(lines) - 1 == head.count(b"\r") == head.count(b"\n") or b"\x00" in head:
         raise ValueError("a message has a bare CR, LF or NUL in it")
-    lines = head.removesuffix(b"\r\n").split(b"\r\n")
-    names = [line.partition(b":")[0].lower() for line in lines if not line.startswith(_FOLDED)]
-    if len(set(names)) != len(names) or b"" in lines:
+    begun = sum(not line.startswith(_FOLDED) for line in lines)
+    if begun != len(names) + 1 or len(set(names)) != len(names) or b"" in lines[:-1]:
         raise ValueError("a message has a header twice, or an empty line in its head")
     if max(map(len, lines)) > 998:
         raise ValueError("a message has a line of more than 998 bytes")

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from datetime import date
 from functools import lru_cache, partial
 from html import escape
-from itertools import chain
 
 import jinja2
 
@@ -86,21 +85,20 @@ def encode_digest(env: jinja2.Environment, mail: DigestMail) -> Encoded:
 
 
 def _within(
-    frame: pieces.Piece, values: dict[str, bytes], papers: Iterable[list[bytes]], between: bytes
+    frame: tuple[pieces.Piece, pieces.Piece],
+    values: dict[str, bytes],
+    papers: Iterable[bytes],
+    between: bytes,
 ) -> list[bytes]:
     """The frame with the papers in it."""
-    picks: list[bytes] = []
-    for paper in papers:
-        picks += paper
-        picks.append(between)
-    whole, place = frame.fill(values), frame.at("picks")
-    whole[place : place + 1] = picks[:-1]
-    return whole
+    above, below = frame
+    picks = [part for paper in papers for part in (between, paper)]
+    return [above.fill(values), *picks[1:], below.fill(values)]
 
 
 def public(mail: DigestMail) -> DigestMail:
     """The mail without what only its reader may do or know, for a page that may be passed on."""
-    items = tuple(replace(item, up_url="", down_url="") for item in mail.items)
+    items = tuple(item._replace(up_url="", down_url="") for item in mail.items)
     return replace(
         mail,
         items=items,
@@ -126,15 +124,15 @@ def _count(shown: int, candidates: int, since: date, day: date) -> str:
 
 def _papers(
     env: jinja2.Environment, mail: DigestMail, own: Sequence[Own]
-) -> tuple[list[list[bytes]], list[list[bytes]]]:
+) -> tuple[list[bytes], list[bytes]]:
     """Each paper's HTML and text, with as much of it as there is room for, the best ones first."""
     frame = _frame_bytes(env, mail)
     papers = [_piece(env, item, "full") for item in mail.items]
     html, text = _filled(env, papers, own)
-    size = sum(map(len, chain.from_iterable(html)))
-    wire = size + sum(map(len, chain.from_iterable(text)))
+    size = sum(map(len, html))
+    wire = size + sum(map(len, text))
     # Decoded it is shorter than encoded, so that hardly any mail needs to be decoded for its size.
-    if _fits(frame, [(size, wire)]) or _fits(frame, [(_decoded(map(b"".join, html)), wire)]):
+    if _fits(frame, [(size, wire)]) or _fits(frame, [(_decoded(html), wire)]):
         return html, text
     papers = [_piece(env, item, "title") for item in mail.items]
     sizes = list(map(partial(_bytes, env), papers, own))
@@ -151,7 +149,7 @@ def _papers(
 
 def _filled(
     env: jinja2.Environment, papers: Sequence[Part], own: Sequence[Own]
-) -> tuple[list[list[bytes]], list[list[bytes]]]:
+) -> tuple[list[bytes], list[bytes]]:
     before, _, after = shared.bit(env, "mark")
     marks = before, after
     pairs = list(zip(papers, own, strict=True))
@@ -172,7 +170,7 @@ def _frame_bytes(env: jinja2.Environment, mail: DigestMail) -> tuple[int, int]:
     frame = shared.frame(env, mail.service, mail.postal_address, True)
     below = shared.below(env, mail.also, mail.news, mail.trending)
     html = frame.html_bytes + below.html_bytes
-    wire = frame.html.size + FRAME_TEXT + len(below.html) + len(below.text)
+    wire = sum(piece.size for piece in frame.html) + FRAME_TEXT + len(below.html) + len(below.text)
     if mail.welcome:
         above = shared.welcome(env)
         html, wire = html + above.html_bytes, wire + above.html.size + above.text.size

@@ -30,6 +30,16 @@ class Part:
     whole: bool = True  # whether it has places for all of the reader's own, or for its links alone
 
 
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What stands above and below the papers, in both forms; `html_bytes` is its HTML when
+    decoded."""
+
+    html: tuple[pieces.Piece, pieces.Piece]
+    text: tuple[pieces.Piece, pieces.Piece]
+    html_bytes: int
+
+
 NOTHING = Part(pieces.Piece(("",)), pieces.Piece(("",)), 0)
 
 
@@ -66,8 +76,8 @@ def below(
 ) -> Below:
     """What stands below the papers: more by followed authors, news of liked ones, the trending."""
     parts = [_also(env, also), _news(env, news), _trending(env, trending)]
-    html = b"".join(piece for part in parts for piece in part.html.fill({}))
-    text = b"".join(piece for part in parts for piece in part.text.fill({}))
+    html = b"".join(part.html.fill({}) for part in parts)
+    text = b"".join(part.text.fill({}) for part in parts)
     return Below(html, text, sum(part.html_bytes for part in parts))
 
 
@@ -117,8 +127,11 @@ def _made(env: jinja2.Environment, macro: str, *values: Any) -> Part:
 
 def _part(html: str, text: str) -> Part:
     parts = pieces.cut(html)
-    fixed = sum(len(part.encode()) for part in parts[::2])
-    return Part(pieces.Piece(parts), pieces.Piece(pieces.cut(text)), fixed)
+    return Part(pieces.Piece(parts), pieces.Piece(pieces.cut(text)), _fixed(parts))
+
+
+def _fixed(parts: tuple[str, ...]) -> int:
+    return sum(len(part.encode()) for part in parts[::2])
 
 
 def card_values(card: Card, level: Level, sentence: int | None) -> dict[str, Any]:
@@ -183,7 +196,7 @@ def bit(env: jinja2.Environment, macro: str) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=4)
-def frame(env: jinja2.Environment, service: str, postal_address: str, personal: bool) -> Part:
+def frame(env: jinja2.Environment, service: str, postal_address: str, personal: bool) -> Frame:
     """What stands around the papers; `personal` with a reader's links."""
     names = "subject preheader day count why picks below"
     links = "preferences_url unsubscribe_url view_url"
@@ -193,5 +206,12 @@ def frame(env: jinja2.Environment, service: str, postal_address: str, personal: 
         "sender": pieces.clean(pieces.sender(service, postal_address)),
         "personal": personal,
     }
-    html = pieces.page(env, "digest", values)
-    return _part(html, pieces.text(env, "digest", values))
+    html = pieces.cut(pieces.page(env, "digest", values))
+    text = pieces.cut(pieces.text(env, "digest", values))
+    return Frame(_around(html), _around(text), _fixed(html))
+
+
+def _around(parts: tuple[str, ...]) -> tuple[pieces.Piece, pieces.Piece]:
+    """The frame in two, before and after the slot of the papers."""
+    at = parts.index("picks")
+    return pieces.Piece(parts[:at]), pieces.Piece(parts[at + 1 :])

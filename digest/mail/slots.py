@@ -1,9 +1,9 @@
 """What is the reader's own in a digest: what fills the slots of the papers in this one mail."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from html import escape
+from typing import NamedTuple
 
 import jinja2
 
@@ -14,10 +14,10 @@ from digest.mail.shared import FLAG, address, bit, squeeze
 
 INDENT = " " * 4
 SIMILAR = 3  # near-copies named
+_NOTHING = {"flag": b"", "why": b"", "similar": b""}
 
 
-@dataclass(frozen=True, slots=True)
-class Own:
+class Own(NamedTuple):
     """What fills a paper's slots in one reader's mail, encoded, and which of its sentences is
     marked."""
 
@@ -28,11 +28,10 @@ class Own:
 
 def own_of(env: jinja2.Environment, item: Item, number: int) -> Own:
     """What this reader's mail puts into the paper's slots, which stands there as the `number`th."""
-    number_html, number_text = _number(number)
-    up_html, up_text = _link(item.up_url)
-    down_html, down_text = _link(item.down_url)
-    html = {"number": number_html, "up": up_html, "down": down_html}
-    text = {"number": number_text, "up": up_text, "down": down_text}
+    html, text = _NOTHING.copy(), _NOTHING.copy()
+    html["number"], text["number"] = _number(number)
+    html["up"], text["up"] = _link(item.up_url)
+    html["down"], text["down"] = _link(item.down_url)
     if item.exploring:
         html["flag"], text["flag"] = _flag(env)
     if item.reason:
@@ -45,8 +44,8 @@ def own_of(env: jinja2.Environment, item: Item, number: int) -> Own:
 
 def _link(url: str) -> tuple[bytes, bytes]:
     """The address as HTML and as text. All of a mail's vote links are the same up to the dot."""
-    stem, dot, end = url.rpartition(".")
-    (stem_html, stem_text), (end_html, end_text) = common(stem + dot), common(end)
+    end = url.rfind(".") + 1
+    (stem_html, stem_text), (end_html, end_text) = common(url[:end]), common(url[end:])
     return stem_html + end_html, stem_text + end_text
 
 
