@@ -26,12 +26,14 @@ _OF_LINKS = {"com", "github", "http", "https", "io", "org", "www"}
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """`stage` says in a sentence what the ranking goes by at this number of votes; `toward` and
-    `away` are the terms that draw a paper up and down, `papers` the liked ones that weigh most."""
+    """`stage` says in a sentence what the ranking goes by at this number of votes; `waiting` likes
+    are of papers whose text is not here yet, and tell nothing so far. `toward` and `away` are the
+    terms that draw a paper up and down, `papers` the liked ones that weigh most."""
 
     likes: int
     dislikes: int
     stage: str
+    waiting: int = 0
     toward: tuple[str, ...] = ()
     away: tuple[str, ...] = ()
     papers: tuple[Paper, ...] = ()
@@ -64,17 +66,18 @@ def learned(app: "App", person: Subscriber) -> Learned:
 
 def _told(counted: dict[str, int], likes: int, person: Subscriber, **found: Any) -> Learned:
     asked = bool(person.topics or person.categories)
-    return Learned(counted["up"], counted["down"], stage(likes, asked=asked), **found)
+    waiting = max(counted["up"] - likes, 0)
+    told = stage(likes, asked=asked, waiting=waiting)
+    return Learned(counted["up"], counted["down"], told, waiting, **found)
 
 
-def stage(likes: int, *, asked: bool) -> str:
-    """What so many likes make of the ranking; `asked`: topics or categories were named."""
+def stage(likes: int, *, asked: bool, waiting: int = 0) -> str:
+    """What so many likes make of the ranking; `asked`: topics or categories were named; `waiting`
+    likes more are of papers whose text is not here yet."""
     from digest.ranking.ranker import Strength  # noqa: PLC0415 (slow import)
 
-    if not likes and not asked:
-        return "Nothing yet: name a topic or a category, or like a paper."
     if not likes:
-        return "No likes yet: it goes by your topics and categories alone."
+        return _before_likes(asked, waiting)
     so_far = f"{likes} like{'s' * (likes > 1)} in"
     if not asked:
         return f"{so_far}: it goes by what you liked."
@@ -84,6 +87,15 @@ def stage(likes: int, *, asked: bool) -> str:
     if told >= 0.1:
         return f"{so_far}: what you liked counts as much as your topics."
     return f"{so_far}: it goes mostly by what you liked; your topics tip the scales."
+
+
+def _before_likes(asked: bool, waiting: int) -> str:
+    if waiting:
+        now = "it goes by your topics and categories alone" if asked else "it knows nothing yet"
+        return f"Until the text of what you liked is here, {now}."
+    if asked:
+        return "No likes yet: it goes by your topics and categories alone."
+    return "Nothing yet: name a topic or a category, or like a paper."
 
 
 def _strongest(space: "FeatureSpace", row: Any) -> tuple[str, ...]:

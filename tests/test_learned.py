@@ -22,12 +22,25 @@ def test_the_stage_is_a_sentence(likes, asked, said):
     assert said in learned.stage(likes, asked=asked)
 
 
+@pytest.mark.parametrize(
+    ("likes", "asked", "said"),
+    [
+        (0, True, "Until the text of what you liked is here, it goes by your topics"),
+        (0, False, "Until the text of what you liked is here, it knows nothing yet"),
+        (2, False, "2 likes in"),
+    ],
+)
+def test_likes_without_a_text_are_no_likes_yet_and_none_is_denied(likes, asked, said):
+    assert learned.stage(likes, asked=asked, waiting=1).startswith(said)
+
+
 def test_before_anything_was_fitted_it_tells_of_the_votes(app, ada, clock):
     papers = announce(app, clock().date())
     with app.db.write() as session:
         feedback.record(session, ada.id, papers[0], "up", source="web", now=clock())
     told = learned.learned(app, ada)
     assert (told.likes, told.dislikes, told.toward, told.papers) == (1, 0, (), ())
+    assert told.waiting == 1
     assert training.stored_space(app) is None
 
 

@@ -235,6 +235,15 @@ def test_what_was_learned_is_told_in_words(app, web, ada, link, papers):
     assert "galax" in up or "surveys" in up
 
 
+def test_votes_and_what_was_learned_from_them_agree(app, web, ada, link, papers):
+    training.refit(app)
+    vote(app, ada, papers[5:8])
+    web.post(link, data={"action": "like", "liked": "arxiv:2405.00001"})
+    page = read(web.get(link))
+    assert "3 likes in: still mostly your topics." in page
+    assert "4 votes for more, 0 for less; 1 of those for more counts once" in page
+
+
 def test_looking_trains_and_keeps_nothing(app, web, ada, link, papers):
     training.refit(app)
     vote(app, ada, papers[:3])
