@@ -104,17 +104,24 @@ def _challenger(settings: "Settings") -> "Ranking | None":
     return settings.ranking.model_copy(update=given) if given else None
 
 
-def chosen(table: Table, at: int) -> "list[tuple[Choice, str | None]]":
-    """The choices for the reader at this place, with their teams: those of two rankings in turns,
-    where two are compared, else None."""
+def chosen(table: Table) -> "list[list[tuple[Choice, str | None]]]":
+    """Each reader's choices with their teams: those of two rankings in turns, where two are
+    compared, else None."""
+    ours = _choices(table, table.ranking)
+    if table.challenger is None:
+        return [[(choice, None) for choice in choices] for choices in ours]
+    theirs = _choices(table, table.challenger)
+    return [_drafted(table, at, *both) for at, both in enumerate(zip(ours, theirs, strict=True))]
+
+
+def _drafted(
+    table: Table, at: int, ours: "Sequence[Choice]", theirs: "Sequence[Choice]"
+) -> "list[tuple[Choice, str | None]]":
     from digest.ranking.interleave import team_draft  # noqa: PLC0415 (slow import)
 
-    ours = _choices(table, at, table.ranking)
-    if table.challenger is None:
-        return [(choice, None) for choice in ours]
     both = team_draft(
         ours,
-        _choices(table, at, table.challenger),
+        theirs,
         table.readers.subscribers[at].per_digest,
         seed=_seed(table, at),
         key=lambda choice: choice.row,
@@ -126,27 +133,33 @@ def chosen(table: Table, at: int) -> "list[tuple[Choice, str | None]]":
     ]
 
 
-def _choices(table: Table, at: int, rules: "Ranking") -> "list[Choice]":
-    from digest.ranking.selection import Rules, select  # noqa: PLC0415 (slow import)
+def _choices(table: Table, rules: "Ranking") -> "list[list[Choice]]":
+    from digest.ranking.selection import Rules, Wish, select  # noqa: PLC0415 (slow import)
 
-    subscriber, profile = table.readers.subscribers[at], table.readers.profiles[at]
-    return select(
-        table.scores[at],
-        table.window.rows,
-        table.window.credit,
-        profile,
-        Rules(
-            count=subscriber.per_digest,
-            min_score=_logit(subscriber.min_score),
-            fold=rules.fold,
-            variety=rules.variety,
-            explore=rules.explore,
-            topics=rules.topics,
-        ),
-        seed=_seed(table, at),
-        topics=table.insight.topics[at],
-        skip=table.closed[at],
-    )
+    wishes = [
+        Wish(
+            profile,
+            Rules(
+                count=subscriber.per_digest,
+                min_score=_logit(subscriber.min_score),
+                fold=rules.fold,
+                variety=rules.variety,
+                explore=rules.explore,
+                topics=rules.topics,
+            ),
+            _seed(table, at),
+            topics,
+        )
+        for at, (subscriber, profile, topics) in enumerate(
+            zip(
+                table.readers.subscribers,
+                table.readers.profiles,
+                table.insight.topics,
+                strict=True,
+            )
+        )
+    ]
+    return select(table.scores, table.window.rows, table.window.credit, wishes, table.closed)
 
 
 def _seed(table: Table, at: int) -> str:

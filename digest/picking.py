@@ -128,7 +128,7 @@ def telling(app: "App", reader: Subscriber) -> list[Paper]:
     Raises NotFound where nothing was announced of late.
     """
     from digest.ranking.calibration import telling  # noqa: PLC0415 (slow import)
-    from digest.ranking.selection import muted  # noqa: PLC0415 (slow import)
+    from digest.ranking.credits import muted  # noqa: PLC0415 (slow import)
 
     table = _latest(app, reader)
     unwanted = muted(table.window.credit, table.readers.profiles[0])
@@ -168,7 +168,7 @@ def _planned(app: "App", table: Table) -> list[Plan]:
     """The digests of the table's readers, in their order."""
     from digest.ranking.reasons import read_closely  # noqa: PLC0415 (slow import)
 
-    drafted = [chosen(table, at) for at in range(len(table.readers.subscribers))]
+    drafted = chosen(table)
     table.window.sentences.make(choice.row for each in drafted for choice, _ in each)
     found = [_reasons(table, at, [choice for choice, _ in each]) for at, each in enumerate(drafted)]
     titles = _titles(app, found)
@@ -222,7 +222,7 @@ def _plan(
         window.credit,
         table.readers.profiles[at],
         [choice for choice, _ in drafted],
-        skip=table.closed[at],
+        table.closed[at],
     )
     fresh = window.days[~table.closed[at]]
     since = int(fresh.min()) if len(fresh) else window.day.toordinal()

@@ -30,7 +30,7 @@ def telling(
         return []
     chance = 1 / (1 + np.exp(-np.clip(scores[pool], -30, 30).astype(float)))
     hope = np.sqrt(chance)
-    likeness = papers.likeness(pool).astype(float)
+    likeness = papers.likeness(np.array([pool]))[0].astype(float)
     left = likeness.diagonal().copy()
     known = np.zeros((min(count, len(pool)), len(pool)))
     chosen: list[int] = []

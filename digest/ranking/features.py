@@ -46,11 +46,12 @@ class PaperRows:
         """Which row holds which id."""
         return {paper: row for row, paper in enumerate(self.ids)}
 
-    def likeness(self, rows: Sequence[int]) -> np.ndarray:
-        """The cosines of some of the papers with each other: float32, rows × rows."""
+    def likeness(self, rows: np.ndarray) -> np.ndarray:
+        """The cosines of some of the papers with each other, for some sets of as many papers:
+        float32, sets × rows × rows."""
         if len(self.ids) <= _LIKENESS_KEPT:
-            return np.asarray(self._likeness[np.ix_(rows, rows)], np.float32)
-        return self.rows[list(rows)].cosines()
+            return np.asarray(self._likeness[rows[:, :, None], rows[:, None]], np.float32)
+        return np.stack([self.rows[each].cosines() for each in rows])
 
     @cached_property
     def _likeness(self) -> np.ndarray:
