@@ -10,6 +10,8 @@ DigestError
 └── MailError          the mail server refused us as a whole (login, TLS, sender)
 """
 
+from typing import Literal
+
 
 class DigestError(Exception):
     """The work could not be done; the message is a sentence that the operator can act on."""
@@ -28,11 +30,15 @@ class NotFound(InputError):
 
 
 class FeedError(DigestError):
-    """A feed could not be read. `retry_after` is in seconds where the server named a wait."""
+    """A feed could not be read. `retry_after` is in seconds where the server named a wait; `kind`
+    is `no host` where its name has no address, else empty."""
 
-    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+    def __init__(
+        self, message: str, *, retry_after: float | None = None, kind: Literal["", "no host"] = ""
+    ) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+        self.kind = kind
 
 
 class TooMany(DigestError):

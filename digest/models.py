@@ -84,7 +84,8 @@ def _partial(name: str, column: str, where: str) -> Index:
 
 
 class Feed(SQLModel, table=True):
-    """A source that is asked again and again; `outcome` tells of the last fetch in a sentence."""
+    """A source that is asked again and again; `outcome` tells of the last fetch in a sentence,
+    `trouble` is the kind of failure (as `FeedError` has it), empty where it has none."""
 
     __tablename__ = "feed"
     id: int | None = Field(default=None, primary_key=True)
@@ -99,6 +100,7 @@ class Feed(SQLModel, table=True):
     checked_at: datetime | None = _moment(nullable=True)
     changed_at: datetime | None = _moment(nullable=True)
     outcome: str = ""
+    trouble: str = ""
     added_at: datetime = _moment()
 
 

@@ -35,6 +35,7 @@ from digest.engine import local
 from digest.feeds import ingest
 from digest.jobs import Job
 from digest.mail import outbox
+from digest.models import Feed
 
 __all__ = ["_serving", "healthy", "house", "names", "serve"]  # fixtures
 pytestmark = pytest.mark.sqlite
@@ -249,6 +250,9 @@ def test_a_feed_whose_host_has_no_address(healthy: App) -> None:
     ingest.add_feed(healthy, "https://nowhere.invalid/rss", "generic")
     ingest.ingest_due(healthy)
     told(healthy, "feed 2", "fail", "cannot be found", "resolves names")
+    with healthy.db.write() as session:
+        session.get(Feed, 2).outcome = "Who cannot be asked?"  # whatever its words
+    told(healthy, "feed 2", "fail", "cannot be asked", "resolves names")
 
 
 def test_a_feed_that_moves_is_followed(healthy: App, source: Source) -> None:

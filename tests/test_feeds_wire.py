@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
+from conftest import Clock
 from feed_server import Answer, Source, serving
 
 from digest.app import App
@@ -161,8 +162,23 @@ def test_the_host_is_still_named_to_the_server(source: Source, names: Any) -> No
 
 
 def test_a_name_that_nobody_knows(names: Any) -> None:
-    with pytest.raises(FeedError, match=r"host nowhere\.invalid cannot be found"):
+    with pytest.raises(FeedError, match=r"host nowhere\.invalid cannot be found") as told:
         asking().fetch("http://nowhere.invalid/rss")
+    assert told.value.kind == "no host"
+
+
+def test_why_a_feed_failed_is_kept_until_it_is_read(
+    app: App, source: Source, names: Any, clock: Clock
+) -> None:
+    source.answers["/rss"] = Answer(body=b"<rss version='2.0'><channel/></rss>")
+    names["feeds.example"] = ["feeds.invalid"]
+    add_feed(app, at(source, "feeds.example") + "/rss")
+    ingest_due(app)
+    assert [feed.trouble for feed in list_feeds(app)] == ["no host"]
+    names["feeds.example"] = [PUBLIC]
+    clock.forward(days=1)
+    ingest_due(app)
+    assert [feed.trouble for feed in list_feeds(app)] == [""]
 
 
 def test_a_proxy_of_the_environment_is_asked_but_not_for_home(

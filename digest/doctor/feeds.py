@@ -60,7 +60,7 @@ def _failing(feed: Feed) -> Finding | None:
     never = feed.changed_at is None and not feed.title
     if not never and feed.failures < FAILING_AFTER:
         return None
-    if feed.outcome.startswith("the host ") and "cannot be found" in feed.outcome:
+    if feed.trouble == "no host":
         return Finding(
             f"feed {feed.id}",
             "fail",

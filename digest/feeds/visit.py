@@ -58,7 +58,7 @@ def visit(app: App, feed: Feed) -> Report:
         return _kept(app, feed, fetched, listing, rest)
     except FeedError as error:
         log.warning("feed failed", feed=feed.id, reason=str(error))
-        return _failed(app, feed, str(error), error.retry_after)
+        return _failed(app, feed, str(error), error.retry_after, error.kind)
     except Exception:  # one feed's surprise must not keep the others waiting
         log.exception("feed failed", feed=feed.id)
         return _failed(app, feed, f"{shown(feed.url)} met a fault of this program (see its log)")
@@ -93,6 +93,7 @@ def _unchanged(app: App, feed: Feed, fetched: Fetched) -> Report:
             etag="" if doubtful else fetched.etag or feed.etag,
             last_modified="" if doubtful else fetched.last_modified or feed.last_modified,
             failures=0,
+            trouble="",
             checked_at=now,
             next_fetch_at=_next(app, feed, fetched, frozenset(), doubtful=doubtful),
             outcome=report.outcome,
@@ -123,6 +124,7 @@ def _kept(app: App, feed: Feed, fetched: Fetched, listing: Listing, rest: Tally)
             last_modified="" if doubtful else fetched.last_modified,
             title=listing.title or feed.title,
             failures=0,
+            trouble="",
             checked_at=now,
             changed_at=now if tally.new or tally.updated else feed.changed_at,
             next_fetch_at=_next(app, feed, fetched, listing.skip_days, doubtful=doubtful),
@@ -187,7 +189,9 @@ def _spread(feed: Feed) -> timedelta:
     return SPREAD * (crc32(feed.url.encode()) % 1000 / 1000)
 
 
-def _failed(app: App, feed: Feed, reason: str, retry_after: float | None = None) -> Report:
+def _failed(
+    app: App, feed: Feed, reason: str, retry_after: float | None = None, kind: str = ""
+) -> Report:
     now = app.now()
     failures = feed.failures + 1
     wait = wait_after(failures, _interval(app, None), retry_after, feed.url)
@@ -200,6 +204,7 @@ def _failed(app: App, feed: Feed, reason: str, retry_after: float | None = None)
             checked_at=now,
             next_fetch_at=now + wait,
             outcome=outcome,
+            trouble=kind,
         )
     return Report(feed.url, outcome=outcome, failed=True)
 

@@ -63,7 +63,7 @@ def addresses(host: str, port: int, *, private: bool) -> list[str]:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise FeedError(f"the host {host} cannot be found: {reason}") from error
+        raise FeedError(f"the host {host} cannot be found: {reason}", kind="no host") from error
     every = list(dict.fromkeys(str(address[4][0]) for address in found))
     allowed = [address for address in every if private or is_public(address)]
     if not allowed:
