@@ -174,6 +174,19 @@ def test_liked_papers_have_the_shares_that_their_rows_say() -> None:
         assert reason.share == pytest.approx(said[ranker.papers.index(reason.label)] / said.sum())
 
 
+def test_no_two_words_of_a_reason_are_forms_of_one() -> None:
+    words = ["mode by steps and galaxies", "pixel", "scene"] * 4
+    papers = [Paper(f"The {word}", "", ()) for word in words]
+    space = FeatureSpace.fit(papers)
+    rows = PaperRows(tuple(map(str, range(12))), space.transform(papers))
+    told = space.profile_rows([BLANK])
+    ranker = fit(space, Votes(("0", "3"), rows.rows[[0, 3]], np.array([True, True])), told)
+    (found,) = reasons(insight(space, [ranker], [BLANK], told, rows, rows), 0, [6])
+    terms = [reason.label for reason in found if reason.kind == "term"]
+    assert len(terms) == 3
+    assert len({term.removesuffix("s").replace("ie", "y") for term in terms}) == 3
+
+
 def test_the_sentence_that_matters_is_the_one_with_the_reader_s_words() -> None:
     papers = [Paper("x", "We thank word1 word2. A video by diffusion. It is over.", ("cs.CV",))]
     told = SPACE.profile_rows([VIDEO])

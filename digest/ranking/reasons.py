@@ -1,5 +1,6 @@
 """Why a paper was picked, read off the model that picked it."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -20,6 +21,8 @@ Kind = Literal["topic", "category", "term", "liked", "author"]
 
 _LEAST_SHARE = 0.1
 _TERMS = 3
+_POOL = 3 * _TERMS
+_ENDING = re.compile("(?<=...)(?:ies|ied|ing|ed|es|(?<!s)s|y|e)$")
 _TOGETHER = 50  # readers
 
 
@@ -292,12 +295,28 @@ def terms(block: Insight, worth: np.ndarray, rows: Sequence[int]) -> list[list[R
 
 
 def _terms(space: FeatureSpace, columns: np.ndarray, said: np.ndarray) -> list[Reason]:
-    """The terms that add most to the score."""
+    """The terms that add most to the score; of two that say the same, the one that adds more."""
     whole = float(said[said > 0].sum()) or 1.0
-    least = np.partition(said, -_TERMS)[-_TERMS] if len(said) > _TERMS else 0
+    least = np.partition(said, -_POOL)[-_POOL] if len(said) > _POOL else 0
     told = np.flatnonzero((said > 0) & (said >= least))
-    best = sorted(zip((-said[told]).tolist(), columns[told].tolist(), strict=True))[:_TERMS]
-    return [Reason("term", space.terms[column], -less / whole) for less, column in best]
+    found: list[Reason] = []
+    for less, column in sorted(zip((-said[told]).tolist(), columns[told].tolist(), strict=True)):
+        term = space.terms[column]
+        if not any(_alike(term, other.label) for other in found):
+            found.append(Reason("term", term, -less / whole))
+        if len(found) == _TERMS:
+            break
+    return found
+
+
+def _alike(one: str, other: str) -> bool:
+    """Whether all words of one are, but for their endings, among those of the other."""
+    return _stems(one) <= _stems(other) or _stems(other) <= _stems(one)
+
+
+@lru_cache(maxsize=4096)
+def _stems(term: str) -> frozenset[str]:
+    return frozenset(_ENDING.sub("", word) for word in term.split())
 
 
 def sentence(found: Sequence[Reason], titles: Mapping[str, str]) -> str:
