@@ -59,17 +59,19 @@ def compose(
         since=digest.since,
         candidates=digest.candidates,
         items=tuple(
-            Item(
-                card=cards[pick.paper_id],
-                up_url=vote(pick.position, "up"),
-                down_url=vote(pick.position, "down"),
-                reason=pick.reason,
-                sentence=pick.sentence,
-                exploring=pick.exploring,
-                topic=pick.topic,
-                similar=_copies(pick.similar, cards) if pick.similar else (),
-            )
-            for pick in picks
+            [
+                Item(
+                    card=cards[pick.paper_id],
+                    up_url=vote(pick.position, "up"),
+                    down_url=vote(pick.position, "down"),
+                    reason=pick.reason,
+                    sentence=pick.sentence,
+                    exploring=pick.exploring,
+                    topic=pick.topic,
+                    similar=_copies(pick.similar, cards) if pick.similar else (),
+                )
+                for pick in picks
+            ]
         ),
         news=tuple(Note(**note) for note in digest.news),
         also=tuple(Note(**note) for note in digest.also),

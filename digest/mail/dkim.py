@@ -54,7 +54,7 @@ class Signer:
         covered = [header for header in headers if header[0] in SIGNED]
         value = (
             f"v=1; a=rsa-sha256; c=relaxed/simple; d={self._domain}; s={self._selector};\r\n"
-            f" t={int(at.timestamp())};\r\n h={_listed(tuple(name for name, _ in covered))};\r\n"
+            f" t={int(at.timestamp())};\r\n h={_listed(tuple([name for name, _ in covered]))};\r\n"
             f" bh={_body_hash(body)};\r\n b="
         )
         lines = [_relaxed(name, value) for name, value in covered]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from itertools import accumulate
 from operator import itemgetter
+from sys import intern
 from typing import Any
 
 import css_inline
@@ -44,35 +45,33 @@ class Piece:
     """A text as it is sent, with places for each reader's own; `size` is its bytes without them.
 
     Made from what `cut` gave. What stands between the slots `open3` and `close3` is the fourth
-    sentence, which `mark` puts marks around.
+    sentence, which `mark` puts marks around; sentences follow each other.
     """
 
-    __slots__ = ("_marked", "_names", "_own", "_sentences", "_text", "size")
+    __slots__ = ("_bounds", "_marked", "_names", "_own", "_text", "size")
 
     def __init__(self, cut_text: tuple[str, ...]) -> None:
         texts = [cut_text[0]]
         places: dict[int, str] = {}
-        sentences: dict[int, int] = {}  # where it stands
-        sentence = 0
+        sentences: list[int] = []  # where each stands
         for name, text in zip(cut_text[1::2], cut_text[2::2], strict=True):
             if name.startswith("close") and text.isspace():  # the blank before the next sentence
                 texts[-1] += text
                 continue
             if name.startswith("open"):
-                sentence = int(name.removeprefix("open"))
-                sentences[sentence] = len(texts)
+                sentences.append(len(texts))
             elif not name.startswith("close"):
-                places[len(texts)] = name
+                places[len(texts)] = intern(name)
                 texts.append("")
             texts.append(text)
         encoded = [encode(text) for text in texts]
         self.size = sum(map(len, encoded))
         parts = [b"%b" if at in places else _literal(part) for at, part in enumerate(encoded)]
-        ends = list(accumulate(map(len, parts)))
-        self._text = b"".join(parts)  # for the % operator: the fastest way to fill it
+        self._text = b"".join(parts)  # for the % operator, which is the fastest way to fill it
         self._names = tuple(places.values())
         self._own = itemgetter(*self._names) if places else None
-        self._sentences = {n: (ends[at - 1], ends[at]) for n, at in sentences.items()}
+        starts = list(accumulate(map(len, parts), initial=0))
+        self._bounds = [starts[at] for at in (*sentences, *(at + 1 for at in sentences[-1:]))]
         self._marked: dict[int, bytes] = {}
 
     def fill(
@@ -81,8 +80,8 @@ class Piece:
         """The text with the encoded `values` in their places, each of which has one, and the
         `marks` around the `sentence`, where there is such a one."""
         text = self._text
-        if sentence is not None and sentence in self._sentences:
-            start, end = self._sentences[sentence]
+        if sentence is not None and sentence + 1 < len(self._bounds):
+            start, end = self._bounds[sentence : sentence + 2]
             text = b"".join((text[:start], self._mark(sentence, marks), text[end:]))
         return text % (self._own(values) if self._own is not None else ())
 
@@ -93,7 +92,7 @@ class Piece:
     def _mark(self, sentence: int, marks: Marks) -> bytes:
         """The encoded sentence with the marks, which are the same for all readers."""
         if sentence not in self._marked:
-            start, end = self._sentences[sentence]
+            start, end = self._bounds[sentence : sentence + 2]
             text = decode(self._text[start:end] % ())
             bare = text.rstrip()
             marked = f"{marks[0]}{bare}{marks[1]}{text[len(bare) :]}"

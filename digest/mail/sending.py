@@ -21,7 +21,7 @@ from digest.mail.queue import Waiting
 from digest.mail.smtp import Connection, Outcome, Unreachable
 from digest.mail.writer import Ready, Writer
 
-BATCH = 100  # messages that are read together
+BATCH = 50  # messages that are read together
 LOOK = 1.0  # seconds between looks for mail that overtakes what is left of a batch
 RENEW = 30.0  # seconds between renewals of the leases of what is not begun: a quarter of queue.HELD
 WAITS = (5, 15, 30, 60, 120)  # minutes after the first refusal for now, the second, …
