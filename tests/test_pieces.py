@@ -63,6 +63,7 @@ def test_a_joined_mail_is_what_the_templates_make_of_the_whole(reasons, sentence
 
 
 @given(st.lists(st.text(st.characters() | st.sampled_from(" .=\t\n\r"), max_size=200)))
+@example(["x" * 76, "é" * 9 + "x" * 22, "x" * 73 + "é", "a\n" + "x" * 75 + "."])
 @example(["." * 300, f"\n.{'x' * 66}{'é' * 9}"])
 def test_encoded_texts_follow_each_other_and_come_back(texts):
     lines = b"".join(pieces.encode(text) for text in texts)

@@ -133,7 +133,7 @@ def _encode(text: str) -> bytes:
     else:
         lines = b2a_qp(bare.encode("utf-8", "replace"), istext=True)
         if lines and not lines.endswith(b"\n"):
-            lines += b"=\r\n"
+            lines = _going_on(lines)
     for start in range(len(bare), len(text), 24):
         lines += b"".join(b"=%02X" % ord(blank) for blank in text[start : start + 24]) + b"=\r\n"
     return lines
@@ -142,7 +142,15 @@ def _encode(text: str) -> bytes:
 def _one_line(text: str) -> bytes:
     """The library breaks lines as it finds them broken: with a bare LF where it finds none."""
     lines = b2a_qp(text.encode("utf-8", "replace"), istext=True)
-    return lines.replace(b"\n", b"\r\n") + b"=\r\n"
+    return _going_on(lines.replace(b"\n", b"\r\n"))
+
+
+def _going_on(lines: bytes) -> bytes:
+    """Ended by a soft break, for which a last line of 76 characters has no room."""
+    if len(lines) - lines.rfind(b"\n") - 1 > _ONE_LINE:
+        last = 3 if lines[-3:-2] == b"=" else 1
+        lines = lines[:-last] + b"=\r\n" + lines[-last:]
+    return lines + b"=\r\n"
 
 
 def _undotted(line: re.Match[bytes]) -> bytes:
