@@ -106,16 +106,23 @@ class Editions:
                 _CARDS.day == day, _CARDS.paper_id.in_(missing)
             )
             for paper, card in session.connection().execute(found):
-                cards[paper] = Card.from_json(card)
+                cards[paper] = _known(Card.from_json(card))
             # After a restore, or where somebody cleared the table: as the papers are now.
             for paper, shown in editions.cards(session, missing - cards.keys()).items():
-                cards[paper] = Card.from_json(shown)
+                cards[paper] = _known(Card.from_json(shown))
 
     def cards(self, day: date) -> Mapping[int, Card]:
         return self._cards[day]
 
     def trending(self, day: date) -> tuple[Trend, ...]:
         return self._trending[day]
+
+
+@lru_cache(maxsize=2048)  # as many as are kept rendered
+def _known(card: Card) -> Card:
+    """The card as it was read first: what is rendered is looked up by it, ten for each mail, and to
+    find that two are the same takes no time where they are one."""
+    return card
 
 
 def load(
@@ -143,7 +150,7 @@ def papers_of(picks: Iterable[Any]) -> set[int]:
 def picks_of(session: Session, reasons: Mapping[int, Sequence[str]]) -> dict[int, list[Picked]]:
     """The picks of each digest, in their order; `reasons` are those of the digests."""
     picks: dict[int, list[Picked]] = {digest: [] for digest in reasons}
-    found = session.connection().execute(_PICKED, {"digests": list(reasons)})
+    found = session.connection().execute(_PICKED, {"digests": list(reasons)}).all()
     for digest, position, paper, *shown in found:
         reason = reason_of(reasons[digest], position)
         picks[digest].append(Picked._make((position, paper, reason, *shown)))
