@@ -5,9 +5,16 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import date
-from typing import Any, Literal, TextIO
+from typing import Annotated, Any, Literal, TextIO
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    ValidationError,
+    field_validator,
+)
 from sqlmodel import Session, col, select
 
 from digest import feedback, mailing_lists
@@ -27,12 +34,24 @@ Silence = Literal["bounce", "complaint", "operator"]
 _BUNDLE = 500
 _TOO_MANY = "more"  # under which cells stand that have no column
 _SAID = {"missing": "there is none", "extra_forbidden": "there is no such column"}
+_YEARS = 1900, 2999
 _FREE_TEXT: dict[str, Callable[[str], Any]] = {
     "topics": parse_topics,
     "categories": parse_categories,
     "authors": parse_names,
     "muted": parse_names,
 }
+
+
+def _likely(value: Any) -> Any:
+    """A year that a calendar of any zone can reckon with."""
+    if not _YEARS[0] <= value.year <= _YEARS[1]:
+        raise ValueError(f"expected a year from {_YEARS[0]} to {_YEARS[1]}, got {value.year}")
+    return value
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_likely)]
+Day = Annotated[date, AfterValidator(_likely)]
 
 
 class Vote(BaseModel):
@@ -43,7 +62,7 @@ class Vote(BaseModel):
     paper: str
     vote: Literal["up", "down", "none"]
     source: str = "import"
-    at: AwareDatetime | None = None
+    at: Moment | None = None
 
 
 class Row(BaseModel):
@@ -63,9 +82,9 @@ class Row(BaseModel):
     frequency: str = "daily"
     send_at: str = "07:00"
     timezone: str = "UTC"
-    paused_until: date | None = None
-    created_at: AwareDatetime | None = None
-    confirmed_at: AwareDatetime | None = None
+    paused_until: Day | None = None
+    created_at: Moment | None = None
+    confirmed_at: Moment | None = None
     feedback: list[Vote] = []
     suppressed: Silence | None = None
 
@@ -150,7 +169,7 @@ def read_rows(file: TextIO, kind: Kind) -> Iterator[dict[str, Any]]:
             continue
         try:
             row = json.loads(line)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:  # also a number or a depth beyond all measure
             raise InputError(f"line {number} is not JSON: {error}") from error
         if not isinstance(row, dict):
             raise InputError(f"line {number}: expected a JSON object, such as {{'email': …}}")
@@ -169,9 +188,13 @@ def _table(file: TextIO) -> Iterator[dict[str, Any]]:
                 "the first line must name the columns, `email` among them; it is"
                 f" {shortened(header.strip(), 80)!r}"
             )
-    for cells in csv.DictReader(file, columns, restkey=_TOO_MANY, delimiter=delimiter):
-        row = mailing_lists.row(cells, of) if of else cells
-        yield {name: cell for name, cell in row.items() if cell}
+    lines = csv.DictReader(file, columns, restkey=_TOO_MANY, delimiter=delimiter)
+    try:
+        for cells in lines:
+            row = mailing_lists.row(cells, of) if of else cells
+            yield {name: cell for name, cell in row.items() if cell}
+    except csv.Error as error:  # such as a cell of 128 kB
+        raise InputError(f"line {lines.line_num + 2} is not CSV: {error}") from error
 
 
 def _cell(value: Any) -> Any:
@@ -211,5 +234,5 @@ def checked(values: Mapping[str, Any]) -> Row:
         name = ".".join(str(part) for part in first["loc"])
         if name == _TOO_MANY:
             raise InputError("it has more cells than there are columns") from error
-        said = _SAID.get(first["type"], first["msg"])
+        said = _SAID.get(first["type"], first["msg"].removeprefix("Value error, "))
         raise InputError(f"{name}: {said}") from error

@@ -24,6 +24,8 @@ def test_an_import_revives_nobody(app, ada, pia):
         ({"email": "a@b.test", "status": "maybe"}, "status"),
         ({"email": "a@b.test", "per_digest": "many"}, "per_digest"),
         ({"email": "a@b.test", "timezone": "Mars/Olympus"}, "time zone"),
+        ({"email": "a@b.test", "created_at": "0001-01-01T00:00:00+14:00"}, "a year from 1900"),
+        ({"email": "a@b.test", "paused_until": "9999-12-31"}, "paused_until: expected a year"),
         ({"email": "a@b.test", "topics": "[broken"}, None),
         ({"email": "a@b.test", "feedback": "up"}, "feedback"),
         ({"name": "nobody"}, "email"),

@@ -93,7 +93,7 @@ def test_a_list_typed_in_a_spreadsheet_will_do(app):
     assert sam.next_digest_at is not None
 
 
-@pytest.mark.parametrize("line", ["{", "[]", '"ada@reader.test"'])
+@pytest.mark.parametrize("line", ["{", "[]", '"ada@reader.test"', "[" * 9999, "9" * 9999])
 def test_a_line_that_is_no_object_is_named(line):
     with pytest.raises(InputError, match="line 2"):
         list(roster.read_rows(io.StringIO('{"email": "a@b.test"}\n' + line + "\n"), "jsonl"))
@@ -174,6 +174,12 @@ def test_a_table_of_a_spreadsheet_is_read(app, text):
 def test_a_table_without_a_column_of_addresses_is_refused_at_once(app, text):
     with pytest.raises(InputError, match="must name the columns, `email` among them"):
         admission.import_rows(app, roster.read_rows(io.StringIO(text), "csv"))
+
+
+def test_a_cell_beyond_all_measure_is_told_with_its_line():
+    text = f"email,name\nann@table.test,Ann\nbo@table.test,{'b' * 200_000}\n"
+    with pytest.raises(InputError, match="line 3 is not CSV"):
+        list(roster.read_rows(io.StringIO(text), "csv"))
 
 
 def test_what_is_wrong_with_a_row_is_said_in_words(app):

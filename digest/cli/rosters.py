@@ -68,9 +68,9 @@ def to_file(
     from digest import dossier, roster, subscribers
 
     with opened(context) as app, app.db.read() as session, ExitStack() as stack:
+        person = subscribers.find(session, email) if email else None  # before a file is begun
         out = stack.enter_context(text_file(file, "w")) if file else sys.stdout
-        if email:
-            person = subscribers.find(session, email)
+        if person:
             out.write(document(dossier.all_about(app, session, person)) + "\n")
             count = 1
         elif as_json and file is None:

@@ -192,15 +192,18 @@ def as_usage() -> Iterator[None]:
 
 
 def parse_day(text: str | None) -> date | None:
-    """Raises a usage error for what is no day."""
+    """Raises a usage error for what is no day, or none that papers and readers have."""
     if text is None:
         return None
     try:
-        return date.fromisoformat(text)
+        day = date.fromisoformat(text)
     except ValueError as error:
         raise typer.BadParameter(
             f"{text!r} is not a day; expected YYYY-MM-DD, such as 2026-11-18"
         ) from error
+    if not 1900 <= day.year <= 2999:
+        raise typer.BadParameter(f"{text}: expected a day from 1900-01-01 to 2999-12-31")
+    return day
 
 
 def config_path(context: typer.Context) -> Path | None:
