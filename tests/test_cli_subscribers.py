@@ -134,6 +134,32 @@ def test_a_word_that_can_never_be_right_is_wrong_usage(digest: Digest, wrong: li
     assert wrong[-1] in refused.err and "expected" in refused.err
 
 
+def test_an_export_of_nobody_leaves_the_file_as_it_was(service: Digest) -> None:
+    Path("kept.json").write_text("mine")
+    assert service("subscribers", "export", "kept.json", "--email", "no@reader.test").code == 1
+    assert Path("kept.json").read_text() == "mine"
+
+
+def test_a_category_that_looks_mistyped_is_told_of_and_kept(service: Digest) -> None:
+    words = ("--category", "cs.LGG", "--category", "neuroscience")
+    result = service("subscribers", "edit", "ada@reader.test", *words, "--json")
+    assert result.err == "arXiv has no category cs.LGG: did you mean cs.LG?\n"
+    assert result.json["categories"] == [["cs.LGG", 1.0], ["neuroscience", 1.0]]
+
+
+@pytest.mark.parametrize("day", ["0001-01-01", "9999-12-31"])
+def test_a_day_that_no_calendar_reaches_is_wrong_usage(service: Digest, day: str) -> None:
+    for words in (
+        ("rank", "ada@reader.test"),
+        ("why", "ada@reader.test"),
+        ("deliver",),
+        ("preview", "ada@reader.test"),
+    ):
+        assert service(*words, "--day", day).code == 2
+    assert service("ingest", "--from", day).code == 2
+    assert service("subscribers", "pause", "ada@reader.test", "--until", day).code == 2
+
+
 def test_a_day_without_papers_is_said_instead_of_an_empty_table(service: Digest) -> None:
     told = service("rank", "ada@reader.test", "--day", "2020-01-01")
     assert told.code == 0 and "No paper was announced" in told.out

@@ -52,7 +52,7 @@ Bibtex = Annotated[
 ]
 Mute = Annotated[list[str] | None, typer.Option(help="A word to leave out, once for each.")]
 MinScore = Annotated[
-    float | None, typer.Option(help="Leave out what scores lower (0 to 1); -inf: no such bar.")
+    float | None, typer.Option(help="Leave out what scores lower (up to 1); 0: no such bar.")
 ]
 PerDigest = Annotated[int | None, typer.Option(min=1, max=50, help="Papers per digest [10].")]
 Frequency = Annotated[
@@ -98,6 +98,7 @@ def add(
         person = subscribers.add(app, email, changes)
         planted = subscribers.like(app, _find(app, email), liked)
     _show(person, as_json)
+    _tell_unknown(category or [])
     if not (as_json or person.topics or person.categories or person.authors or planted.papers):
         say("Nothing says yet what this reader likes: `digest subscribers edit EMAIL --topic …`.")
     if planted.papers and not as_json:
@@ -137,6 +138,17 @@ def edit(
         with app.db.read() as session:
             doors = handing.doors(session, number)
     _show(person, as_json, doors)
+    _tell_unknown(category or [])
+
+
+def _tell_unknown(wished: list[str]) -> None:
+    """Other sources have other categories, so a code that looks mistyped is told of and kept."""
+    from digest.categories import exists, meant
+    from digest.changes import parse_topic
+
+    for code, _ in map(parse_topic, wished):
+        if not exists(code) and (near := meant(code)):
+            typer.echo(f"arXiv has no category {plain(code)}: did you mean {near}?", err=True)
 
 
 def _changes(

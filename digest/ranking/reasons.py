@@ -295,14 +295,16 @@ def terms(block: Insight, worth: np.ndarray, rows: Sequence[int]) -> list[list[R
 
 
 def _terms(space: FeatureSpace, columns: np.ndarray, said: np.ndarray) -> list[Reason]:
-    """The terms that add most to the score; of two that say the same, the one that adds more."""
+    """The terms that add most to the score, but for figures; of two that say the same, the one
+    that adds more."""
     whole = float(said[said > 0].sum()) or 1.0
     least = np.partition(said, -_POOL)[-_POOL] if len(said) > _POOL else 0
     told = np.flatnonzero((said > 0) & (said >= least))
     found: list[Reason] = []
     for less, column in sorted(zip((-said[told]).tolist(), columns[told].tolist(), strict=True)):
         term = space.terms[column]
-        if not any(_alike(term, other.label) for other in found):
+        says = any(map(str.isalpha, term)) and not any(_alike(term, each.label) for each in found)
+        if says:
             found.append(Reason("term", term, -less / whole))
         if len(found) == _TERMS:
             break
