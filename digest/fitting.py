@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
+from digest.db import Db
 from digest.models import Feedback, Paper, StoredSpace
 
 if TYPE_CHECKING:
@@ -23,6 +24,12 @@ EARLIER = 0.25  # of them at the most, that votes name
 _AT_ONCE = 500  # papers whose texts are read at once
 # What a reader said of a paper trains that reader's model alone.
 LISTED = col(Paper.version) > 0
+
+
+# Of what this process fitted last: the words, and the papers also of the space before it, which
+# others may be at.
+_WORDS: "dict[tuple[Db, str], Corpus]" = {}
+_PAPERS: "dict[tuple[Db, str], np.ndarray]" = {}
 
 
 @dataclass(frozen=True)
@@ -49,23 +56,49 @@ def fit(app: "App", former: "FeatureSpace | None") -> Fitted:
         papers = _papers(session)
         rows = _rows(papers, known)
         came = Corpus.of(_texts(session, papers[0, rows < 0].tolist()))
+    _WORDS.clear()  # their room is needed
     at = np.where(rows < 0, len(corpus) + np.cumsum(rows < 0) - 1, rows)
     corpus = corpus.joined(came)  # step by step: each gives its memory back before the next
     order = np.argsort(corpus.marks[at], kind="stable")
     corpus = corpus.take(at[order])
     corpus = corpus.compact()
     if former:
-        return Fitted(former.renewed(corpus, rows[order]), corpus, papers[:, order])
-    return Fitted(FeatureSpace.of_counts(count(corpus)), corpus, papers[:, order])
+        fitted = Fitted(former.renewed(corpus, rows[order]), corpus, papers[:, order])
+    else:
+        fitted = Fitted(FeatureSpace.of_counts(count(corpus)), corpus, papers[:, order])
+    _remember(app.db, fitted)
+    return fitted
+
+
+def _remember(db: Db, fitted: Fitted) -> None:
+    key = db, fitted.space.version
+    _WORDS[key] = replace(fitted.corpus)  # without what was derived from it
+    for before in [*_PAPERS][:-1]:
+        _PAPERS.pop(before, None)
+    _PAPERS[key] = fitted.papers
+
+
+def papers_of(db: Db, version: str) -> "np.ndarray":
+    """The papers of a space and when each was changed, as `Fitted` has them. Raises NoResultFound
+    where it is neither stored nor one that this process has just fitted."""
+    import numpy as np  # noqa: PLC0415 (slow import)
+
+    if (papers := _PAPERS.get((db, version))) is not None:
+        return papers
+    stored = select(StoredSpace.papers).where(StoredSpace.version == version)
+    with db.read() as session:
+        return np.frombuffer(session.exec(stored).one() or b"", "<i8").reshape(2, -1)
 
 
 def _kept(app: "App", space: "FeatureSpace | None") -> "tuple[np.ndarray, Corpus]":
-    """The papers that are stored beside the space, and their words; none where there are none, or
-    where another release has stored them."""
+    """The papers of the space and their words, as this process has them or as they are stored
+    beside it; none where there are none, or where another release has stored them."""
     import numpy as np  # noqa: PLC0415 (slow import)
 
     from digest.ranking.corpus import Corpus  # noqa: PLC0415 (slow import)
 
+    if space and (corpus := _WORDS.get((app.db, space.version))):
+        return papers_of(app.db, space.version), corpus
     if space:
         stored = select(StoredSpace.papers, StoredSpace.corpus)
         with app.db.read() as session:

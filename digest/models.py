@@ -329,10 +329,11 @@ class Suppression(SQLModel, table=True):
 
 
 class StoredSpace(SQLModel, table=True):
-    """A fitted feature space; the newest one is in use, older ones go. `papers` are the ids of
-    those that it was fitted to, in the order of its rows, and then the milliseconds at which each
-    was changed last: eight bytes each. `corpus` are their words, for the next fit; earlier releases
-    had none. `newest` is the highest id that a paper had by then."""
+    """A fitted feature space; the newest one is in use, or what a process has fitted beyond it, and
+    older ones go. `papers` are the ids of those that it was fitted to, in the order of its rows,
+    and then the milliseconds at which each was changed last: eight bytes each. `corpus` are their
+    words, for the next fit; earlier releases had none. `newest` is the highest id that a paper had
+    by then."""
 
     __tablename__ = "feature_space"
     version: str = Field(primary_key=True)

@@ -6,11 +6,12 @@ from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from sqlmodel import Session, select
+from sqlmodel import Session
 
+from digest import fitting
 from digest.db import Db
 from digest.editions import papers_by_id
-from digest.models import Paper, StoredSpace
+from digest.models import Paper
 
 if TYPE_CHECKING:
     import numpy as np
@@ -128,11 +129,7 @@ class _Fitted:
 
 @lru_cache(maxsize=1)
 def _fitted(db: Db, version: str) -> _Fitted:
-    import numpy as np  # noqa: PLC0415 (slow import)
-
-    stored = select(StoredSpace.papers).where(StoredSpace.version == version)
-    with db.read() as session:
-        papers, changed = np.frombuffer(session.exec(stored).one() or b"", "<i8").reshape(2, -1)
+    papers, changed = fitting.papers_of(db, version)
     return _Fitted({paper: row for row, paper in enumerate(papers.tolist())}, changed)
 
 

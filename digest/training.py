@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import date, timedelta
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +26,24 @@ if TYPE_CHECKING:
 
 NEWS, FLOOD = 0.01, 0.05  # of the papers that a space knows: so many are learned in a day, at once
 LASTS = timedelta(days=7)
-_JUST_FITTED: dict[tuple[Db, str], "FeatureSpace"] = {}  # on its way into `load_space`'s memory
 READABLE = col(StoredSpace.corpus).is_not(None)  # earlier releases stored another form
+
+
+@dataclass(frozen=True)
+class _Last:
+    """The space that this process fitted last: of how many papers, the highest id that one had, and
+    when. `base` is the version of the stored space, which may be the former one; `ahead` counts the
+    papers that came since that was stored."""
+
+    space: "FeatureSpace"
+    base: str
+    ahead: int
+    documents: int
+    newest: int
+    fitted_at: datetime
+
+
+_LAST: dict[Db, _Last] = {}
 
 
 @dataclass(frozen=True)
@@ -71,15 +87,24 @@ def stored_space(app: "App") -> "FeatureSpace | None":
 
 
 def _newest(app: "App") -> str | None:
+    """The version of the stored space, or of one that this process has fitted beyond it."""
     newest = select(StoredSpace.version).where(READABLE)
     with app.db.read() as session:
-        return session.exec(newest.order_by(col(StoredSpace.fitted_at).desc())).first()
+        stored = session.exec(newest.order_by(col(StoredSpace.fitted_at).desc())).first()
+    last = _last(app, stored)
+    return last.space.version if last else stored
+
+
+def _last(app: "App", stored: str | None) -> _Last | None:
+    """What this process fitted last, where it goes on from what is stored."""
+    last = _LAST.get(app.db)
+    return last if last and last.base == stored else None
 
 
 def refit_if_due(app: "App") -> bool:
     """Fits a new feature space where papers were listed since: once a day where they are a
     hundredth of those that it knows, else once a week, so that the fits cost as much as papers
-    come, however many there are; and at once where they are a twentieth, as when an archive is
+    come, however many are there; and at once where they are a twentieth, as when an archive is
     read in. While another process is at it, the former space serves."""
     with app.db.turn("features") as ours:
         return ours and _refit_if_due(app)
@@ -87,17 +112,23 @@ def refit_if_due(app: "App") -> bool:
 
 def _refit_if_due(app: "App") -> bool:
     newest_first = col(StoredSpace.fitted_at).desc()
-    known = select(StoredSpace.documents, StoredSpace.newest, StoredSpace.fitted_at)
+    known = select(
+        StoredSpace.documents, StoredSpace.newest, StoredSpace.fitted_at, StoredSpace.version
+    )
     with app.db.read() as session:
         stored = session.exec(known.where(READABLE).order_by(newest_first)).first()
-        news = col(Paper.id) > (stored[1] if stored else 0)
+        if stored and (last := _last(app, stored[3])):
+            documents, newest, fitted_at = last.documents, last.newest, last.fitted_at
+        elif stored:
+            documents, newest, fitted_at, _ = stored
+        news = col(Paper.id) > (newest if stored else 0)
         if stored:  # what a reader had named before is news on the day on which it is listed
-            lately = col(Paper.announced_day) >= (stored[2] - LASTS).date()
-            news = sa.or_(news, lately & (col(Paper.announced_at) > stored[2]))
+            lately = col(Paper.announced_day) >= (fitted_at - LASTS).date()
+            news = sa.or_(news, lately & (col(Paper.announced_at) > fitted_at))
         came = session.exec(select(func.count()).where(fitting.LISTED, news)).one()
-    if not came or (stored and not _is_stale(stored[0], came, stored[2].date(), app.now().date())):
+    if not came or (stored and not _is_stale(documents, came, fitted_at.date(), app.now().date())):
         return False
-    refit(app)
+    _refit(app, came)
     return True
 
 
@@ -108,36 +139,62 @@ def _is_stale(documents: int, came: int, fitted_on: date, today: date) -> bool:
 
 
 def refit(app: "App") -> "FeatureSpace":
-    """Fits the feature space to the newest papers and keeps it. No ranker is lost by it: rankers
+    """Fits the feature space to the newest papers and stores it. No ranker is lost by it: rankers
     name papers, and a paper's row is made anew in any space."""
-    read_at = app.now()
-    fitted = fitting.fit(app, stored_space(app))
-    space = fitted.space
+    return _refit(app, None)
+
+
+def _refit(app: "App", came: int | None) -> "FeatureSpace":
+    """Fits the space, which then is in this process's memory, and stores it where it has to be:
+    with `came`, the papers since the former fit, a process that has fitted the former space too,
+    and shares its database with no other machine, stores the next when a twentieth is new. For to
+    store a space takes as long as to fit it."""
+    read_at, former, last = app.now(), stored_space(app), _LAST.get(app.db)
+    if last and (former is None or last.space.version != former.version):
+        last = None
+    fitted = fitting.fit(app, former)
     load_space.cache_clear()  # the former one goes now, and its memory
+    new = _Last(
+        fitted.space,
+        last.base if last else former.version if former else "",
+        (last.ahead if last else 0) + (came or 0),
+        fitted.papers.shape[1],
+        int(fitted.papers[0].max(initial=0)),
+        read_at,
+    )
+    ours = last is not None and came is not None and app.db.file is not None
+    _LAST.clear()
+    _LAST[app.db] = new
+    del former, last
+    if not ours or new.ahead > FLOOD * new.documents or not fitted.space.latent.moved:
+        _store(app, new, fitted)
+        _LAST[app.db] = replace(new, base=new.space.version, ahead=0)
+    return load_space(app.db, new.space.version)
+
+
+def _store(app: "App", last: _Last, fitted: fitting.Fitted) -> None:
     row = StoredSpace(
-        version=space.version,
-        documents=fitted.papers.shape[1],
-        newest=int(fitted.papers[0].max(initial=0)),
-        fitted_at=read_at,
+        version=last.space.version,
+        documents=last.documents,
+        newest=last.newest,
+        fitted_at=last.fitted_at,
         papers=fitted.papers.astype("<i8").tobytes(),
-        data=space.dumps(),
+        data=last.space.dumps(),
         corpus=fitted.corpus.dumps(),
     )
     with app.db.write() as session:
         alone(session, "features")
         session.exec(delete(StoredSpace))
         session.add(row)
-    _JUST_FITTED[app.db, row.version] = space
-    return load_space(app.db, row.version)
 
 
 @lru_cache(maxsize=1)
 def load_space(db: Db, version: str) -> "FeatureSpace":
-    """The stored feature space of this version, kept in memory once fitted or read."""
+    """The feature space of this version, kept in memory once fitted or read."""
     from digest.ranking.features import FeatureSpace  # noqa: PLC0415 (slow import)
 
-    if fitted := _JUST_FITTED.pop((db, version), None):
-        return fitted
+    if (last := _LAST.get(db)) and last.space.version == version:
+        return last.space
     with db.read() as session:
         space = FeatureSpace.loads(
             session.exec(select(StoredSpace.data).where(StoredSpace.version == version)).one()

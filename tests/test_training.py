@@ -11,6 +11,7 @@ from sqlalchemy import delete, update
 from sqlmodel import select
 
 from digest import feedback, fitting, seeds, training
+from digest.app import open_app
 from digest.citations import parse_citations
 from digest.feeds.store import store
 from digest.models import Paper, StoredRanker, StoredSpace, Subscriber
@@ -50,7 +51,7 @@ def test_the_space_is_fitted_once_a_day_where_enough_papers_came(app, clock):
     assert not training.refit_if_due(app)
     announce(app, clock().date(), ["A new word: isotachophoresis"])
     assert training.refit_if_due(app)
-    assert space(app).documents == 101
+    assert len(training.feature_space(app).neighbourhood) == 101
     clock.forward(hours=1)
     announce(app, clock().date().replace(day=1), ["Late, on the same day"])
     assert not training.refit_if_due(app)
@@ -92,7 +93,7 @@ def test_a_paper_that_a_reader_named_is_new_on_the_day_on_which_it_is_listed(app
         store(session, Listing("", None, (listed,)), None, clock())
     assert training.refit_if_due(app)
     assert not training.refit_if_due(app)
-    assert space(app).documents == 100
+    assert len(training.feature_space(app).neighbourhood) == 100
 
 
 def test_an_archive_read_in_is_learned_at_once(app, clock):
@@ -185,13 +186,64 @@ def test_processes_that_fit_at_once_leave_one_space(app, clock):
     assert set(fitted) == {space(app).version}
 
 
+def days_of_news(app, clock, days):
+    """Two papers a day, and each day a fit."""
+    for _ in range(days):
+        clock.forward(days=1)
+        announce(app, clock().date(), [f"Paper of {clock().date()} and {at}" for at in range(2)])
+        assert training.refit_if_due(app)
+
+
+def test_a_process_on_a_file_stores_what_it_fits_when_a_twentieth_is_new(app, clock):
+    announce(app, clock().date(), [f"Paper {at}" for at in range(100)])
+    training.refit(app)
+    kept = space(app).version
+    days_of_news(app, clock, 2)
+    newest = training.feature_space(app)
+    assert len(newest.neighbourhood) == 104
+    alone = app.db.file is not None
+    assert (space(app).version == kept) == alone
+    days_of_news(app, clock, 1)
+    assert space(app).version == training.feature_space(app).version != newest.version
+    assert len(fitted_papers(app)) == 106
+
+
+def test_a_space_that_is_not_stored_is_used_like_one_that_is(app, ada, clock):
+    papers = announce(app, clock().date(), [f"Paper {at}" for at in range(100)])
+    training.refit(app)
+    days_of_news(app, clock, 1)
+    vote(app, ada, [papers[0], papers[-1] + 2])
+    unstored = training.feature_space(app)
+    before = ready(app, ada)
+    assert training.refit(app).version == unstored.version == space(app).version
+    after = ready(app, ada)
+    assert before.known.ids == after.known.ids
+    assert np.array_equal(whole(before.known.rows), whole(after.known.rows))
+    assert before.rankers == after.rankers
+
+
+def test_another_process_fits_for_itself_what_one_has_not_stored(app, settings, clock):
+    announce(app, clock().date(), [f"Paper {at}" for at in range(100)])
+    training.refit(app)
+    days_of_news(app, clock, 1)
+    ours = training.feature_space(app).version
+    with open_app(settings, clock) as other:
+        training.refit_if_due(other)
+        assert training.feature_space(other).version == ours == space(other).version
+        clock.forward(days=1)
+        announce(other, clock().date(), ["A new word: isotachophoresis", "Another"])
+        theirs = training.refit(other).version
+        assert theirs != ours
+    assert training.feature_space(app).version == theirs  # not what this process has beyond another
+
+
 def change(app, paper, **values):
     with app.db.write() as session:
         session.execute(update(Paper).where(Paper.id == paper).values(**values))
 
 
 def test_a_later_fit_is_that_of_all_papers_as_they_are(app, clock):
-    papers = announce(app, clock().date(), [f"Paper on topic{at}" for at in range(30)])
+    papers = announce(app, clock().date(), [f"Paper on topic{at}" for at in range(15)])
     training.refit(app)
     clock.forward(days=1)
     announce(app, clock().date(), ["Lanterns for moths", "More lanterns for moths", "Moths"])

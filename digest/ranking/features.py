@@ -20,8 +20,8 @@ from digest.ranking.rows import Rows
 from digest.ranking.weighing import Weights, papers_having, unit, weigh
 
 BACKGROUND = 1000
-# A latent space serves until a tenth of the papers are others than it was learned from.
-LATENT_LASTS = 0.1
+# A latent space serves until a fifth of the papers are others than it was learned from.
+LATENT_LASTS = 0.2
 
 # What a topic's words, the papers nearest to it and a wished category say for a paper, in log-odds
 # per unit of likeness: fitted over many readers (docs/ranking.md).
