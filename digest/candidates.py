@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     import numpy as np
 
     from digest.app import App
+    from digest.ranking.closely import SentenceRows
     from digest.ranking.credits import Credits
     from digest.ranking.features import FeatureSpace, PaperRows
-    from digest.ranking.reasons import SentenceRows
 
 _DIGESTS = Digest.__table__.c  # type: ignore[attr-defined]
 _PICKS = Pick.__table__.c  # type: ignore[attr-defined]
@@ -98,9 +98,9 @@ def _load_window(
 ) -> Window:
     import numpy as np  # noqa: PLC0415 (slow import)
 
+    from digest.ranking.closely import SentenceRows  # noqa: PLC0415 (slow import)
     from digest.ranking.credits import Credits  # noqa: PLC0415 (slow import)
     from digest.ranking.features import PaperRows  # noqa: PLC0415 (slow import)
-    from digest.ranking.reasons import SentenceRows  # noqa: PLC0415 (slow import)
 
     space = training.load_space(db, version)
     newest_first = (col(Paper.announced_day).desc(), col(Paper.id))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from digest.app import App
     from digest.ranking.features import FeatureSpace
-    from digest.ranking.reasons import Insight
+    from digest.ranking.insight import Insight
     from digest.ranking.selection import Choice
     from digest.settings import Ranking, Settings
     from digest.training import Readers
@@ -79,7 +79,7 @@ def tables(
 def _table(
     app: "App", space: "FeatureSpace", window: Window, readers: "Readers", closed: "np.ndarray"
 ) -> Table:
-    from digest.ranking.reasons import insight  # noqa: PLC0415 (slow import)
+    from digest.ranking.insight import insight  # noqa: PLC0415 (slow import)
 
     return Table(
         window,

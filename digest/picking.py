@@ -16,7 +16,7 @@ from digest.subscribers import find
 
 if TYPE_CHECKING:
     from digest.app import App
-    from digest.ranking.reasons import Reason
+    from digest.ranking.insight import Reason
     from digest.ranking.selection import Choice
 
 ALSO = 20
@@ -166,11 +166,11 @@ def _reader(app: "App", email: str, day: date | None) -> tuple[Subscriber, date]
 
 def _planned(app: "App", table: Table) -> list[Plan]:
     """The digests of the table's readers, in their order."""
-    from digest.ranking.reasons import read_closely  # noqa: PLC0415 (slow import)
+    from digest.ranking.closely import read_closely  # noqa: PLC0415 (slow import)
 
     drafted = chosen(table)
     table.window.sentences.make(choice.row for each in drafted for choice, _ in each)
-    found = [_reasons(table, at, [choice for choice, _ in each]) for at, each in enumerate(drafted)]
+    found = _reasons(table, drafted)
     titles = _titles(app, found)
     closely = read_closely(
         table.insight,
@@ -266,15 +266,20 @@ def _picks(
     )
 
 
-def _reasons(table: Table, at: int, choices: "Sequence[Choice]") -> "list[tuple[Reason, ...]]":
+def _reasons(
+    table: Table, drafted: "Sequence[Sequence[tuple[Choice, str | None]]]"
+) -> "list[list[tuple[Reason, ...]]]":
     """The model's reasons, and before them the author that the reader follows."""
-    from digest.ranking.reasons import Reason, spoken  # noqa: PLC0415 (slow import)
+    from digest.ranking.insight import Reason  # noqa: PLC0415 (slow import)
+    from digest.ranking.reasons import spoken  # noqa: PLC0415 (slow import)
 
-    found = spoken(table.insight, at, [choice.row for choice in choices])
-    return [
-        (Reason("author", choice.followed, 1.0), *each) if choice.followed else each
-        for choice, each in zip(choices, found, strict=True)
-    ]
+    rows = [[choice.row for choice, _ in each] for each in drafted]
+    found = spoken(table.insight, range(len(rows)), rows)
+    for choices, reasons in zip(drafted, found, strict=True):
+        for at, (choice, _) in enumerate(choices):
+            if choice.followed:
+                reasons[at] = (Reason("author", choice.followed, 1.0), *reasons[at])
+    return found
 
 
 def _topic(found: "Sequence[Reason]") -> str | None:

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from digest.ranking.closely import SentenceRows, read_closely
 from digest.ranking.features import FeatureSpace, PaperRows
+from digest.ranking.insight import insight
 from digest.ranking.profile import Profile, Topic
 from digest.ranking.ranker import Ranker, Votes, fit, score, weights
-from digest.ranking.reasons import SentenceRows, insight, read_closely, reasons, sentence, spoken
+from digest.ranking.reasons import reasons, sentence, spoken
 from digest.ranking.rows import Rows
 
 FIELDS = {
@@ -164,7 +166,7 @@ def test_reasons_name_what_carries_the_score() -> None:
 def test_liked_papers_have_the_shares_that_their_rows_say() -> None:
     told, liked = SPACE.profile_rows([BLANK]), [0, 3, 7]
     ranker = fit(SPACE, votes(liked), told)
-    (found,) = spoken(insight(SPACE, [ranker], [BLANK], told, ROWS, ROWS), 0, [9])
+    ((found,),) = spoken(insight(SPACE, [ranker], [BLANK], told, ROWS, ROWS), [0], [[9]])
     voted, paper, strength = ROWS.rows[liked], ROWS.rows[[9]], ranker.strength
     near = strength.terms * (voted.terms @ paper.terms.T).toarray().ravel()
     near += strength.categories * (voted.categories @ paper.categories.T).toarray().ravel()
@@ -185,6 +187,26 @@ def test_no_two_words_of_a_reason_are_forms_of_one() -> None:
     terms = [reason.label for reason in found if reason.kind == "term"]
     assert len(terms) == 3
     assert len({term.removesuffix("s").replace("ie", "y") for term in terms}) == 3
+
+
+def test_readers_looked_at_together_have_the_reasons_of_each_alone() -> None:
+    profiles = [VIDEO, BLANK, Profile(topics=(Topic("prime sieve"), Topic("sleep", 2.0)))]
+    told = SPACE.profile_rows(profiles)
+    rankers = [
+        fit(SPACE, votes(likes), told[[at]]) for at, likes in enumerate(([], [0, 3], [5, 8, 11]))
+    ]
+    block = insight(SPACE, rankers, profiles, told, ROWS, ROWS)
+    rows: list[list[int]] = [[1, 9, 30], [], [2, 7]]
+    together = spoken(block, [0, 1, 2], rows)
+    assert [len(each) for each in together] == [3, 0, 2]
+    for at, each in enumerate(together):
+        alone = insight(SPACE, [rankers[at]], [profiles[at]], told[[at]], ROWS, ROWS)
+        (found,) = spoken(alone, [0], [rows[at]])
+        assert [[reason[:2] for reason in one] for one in found] == [
+            [reason[:2] for reason in one] for one in each
+        ]
+        for reason in (reason for one in each for reason in one):
+            assert 0.1 <= reason.share <= 1
 
 
 def test_the_sentence_that_matters_is_the_one_with_the_reader_s_words() -> None:

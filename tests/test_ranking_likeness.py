@@ -28,6 +28,6 @@ def test_blocks_that_share_papers_get_the_products_of_theirs(
         expected = chosen.toarray() @ voted.toarray() @ day.toarray().T
         near = kept.of(voted)
         assert np.allclose(near.sums(chosen), expected, atol=1e-5)
-        some, papers = np.array([1, 6]), np.array([0, 4, 29])
-        between = (voted.toarray() @ day.toarray().T)[np.ix_(some, papers)]
+        some, papers = np.array([1, 6]), np.array([[0, 4, 29], [7, 7, 2]])
+        between = (voted.toarray() @ day.toarray().T)[some[:, None], papers]
         assert np.allclose(near.between(some, papers), between, atol=1e-5)

@@ -16,12 +16,13 @@ class Likeness:
     """Products of rows of terms with those of one day's papers; a row's content is its key."""
 
     def __init__(self, day_terms: Any) -> None:
-        self._day = sp.csr_array(day_terms)
-        used = np.unique(self._day.indices)
-        self._place = np.full(self._day.shape[1], -1, np.int32)
+        day_terms = sp.csr_array(day_terms)
+        self._papers, terms = day_terms.shape
+        used = np.unique(day_terms.indices)
+        self._place = np.full(terms, -1, np.int32)
         self._place[used] = np.arange(len(used))
-        self._columns = sp.csr_array(self._day[:, used].T)
-        self._room = _ROOM // (4 * max(1, self._day.shape[0]))
+        self._columns = sp.csr_array(day_terms[:, used].T)
+        self._room = _ROOM // (4 * max(1, self._papers))
         self._lock = Lock()
         self._clear()
 
@@ -36,10 +37,6 @@ class Likeness:
         """The products of some rows of terms with the day's papers: float32, rows × papers."""
         return np.asarray((self._used(rows) @ self._columns).toarray(), np.float32)
 
-    def between(self, rows: Any, papers: np.ndarray) -> np.ndarray:
-        """The products with some of the day's papers."""
-        return np.asarray((rows @ self._day[papers].T).toarray(), np.float32)
-
     def _used(self, rows: Any) -> Any:
         """The rows with those columns alone that one of the day's papers has: half of a row is of
         no use here, and to look for it in columns of all terms takes as long as all else."""
@@ -51,7 +48,7 @@ class Likeness:
 
     def _clear(self) -> None:
         """Who has what was kept goes on with it."""
-        self._kept = np.empty((self._room, self._day.shape[0]), np.float32)
+        self._kept = np.empty((self._room, self._papers), np.float32)
         self._slots: dict[int, int] = {}
 
     def _placed(self, voted: Any) -> np.ndarray:
@@ -95,9 +92,9 @@ class Near:
         return np.asarray(moved @ self.kept[: moved.shape[1]], np.float32)
 
     def between(self, voted: np.ndarray, papers: np.ndarray) -> np.ndarray:
-        """The likeness of some of the rows to some of the papers: voted × papers."""
+        """The likeness of some of the rows, each to its row of papers: voted × papers in a row."""
         if self.slots is None or self.kept is None:
-            return self.likeness.between(self.voted[voted], papers)
+            return np.take_along_axis(self.likeness.made(self.voted[voted]), papers, axis=1)
         return np.asarray(self.kept[self.slots[voted][:, None], papers])
 
 
