@@ -18,6 +18,7 @@ def test_feeds_come_and_go(digest: Digest) -> None:
     assert digest("feeds", "remove", "1").code == 0
     assert digest("feeds", "list", "--json").json == []
     assert digest("feeds", "remove", "1").code == 1
+    assert digest("feeds", "remove", "9" * 30).code == 2
 
 
 def test_lists_of_feeds_come_from_other_readers_and_go_there(

@@ -269,3 +269,36 @@ def test_completion_without_a_service_offers_nothing_and_makes_nothing(
     assert list(Path().iterdir()) == []
     Path("config.toml").write_text("[smtp]\nport = 0\n")
     assert completed(monkeypatch, capsys, "digest why a") == []
+
+
+def run_by_itself(words: list[str], out: Any, **environment: str) -> tuple[int, str]:
+    """The exit code and stderr of a command in a process of its own, which prints into `out`."""
+    process = subprocess.run(
+        [sys.executable, "-m", "digest", *words],
+        stdout=out,
+        stderr=subprocess.PIPE,
+        env=os.environ | environment,
+        check=False,
+    )
+    return process.returncode, process.stderr.decode()
+
+
+def test_a_character_that_the_terminal_lacks_is_printed_by_its_number(service: Digest) -> None:
+    service("subscribers", "edit", ADA, "--name", "Zoë")
+    for words, as_printed in (
+        (["subscribers", "show", ADA], b"Zo\\xeb"),
+        (["subscribers", "show", ADA, "--json"], "Zoë".encode()),
+        (["subscribers", "export"], "Zoë".encode()),
+    ):
+        with Path("out").open("wb") as out:
+            assert run_by_itself(words, out, PYTHONIOENCODING="ascii") == (0, "")
+        assert as_printed in Path("out").read_bytes()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize("more", [[], ["--json"]])
+def test_output_that_finds_no_room_is_one_line(service: Digest, more: list[str]) -> None:
+    with Path("/dev/full").open("wb") as full:
+        code, told = run_by_itself(["subscribers", "show", ADA, *more], full)
+    assert code == 1
+    assert "No space left on device" in told and "Traceback" not in told

@@ -244,7 +244,8 @@ def test_feeds_are_added_once_and_removed(app: App) -> None:
         add_feed(app, feed.url)
     with pytest.raises(InputError, match="there already, as feed 1"):
         add_feed(app, "HTTPS://RSS.arxiv.org:443/rss/cs.LG")
-    for url in ("feeds.xml", "file:///etc/passwd", "ftp://e.test/x", ""):
+    odd = ("https://e.test/rss/cs.LG cs.CV", "https://e.test/\udcff", "https://e.test:99999/")
+    for url in ("feeds.xml", "file:///etc/passwd", "ftp://e.test/x", "", *odd):
         with pytest.raises(InputError, match="not a web address"):
             add_feed(app, url)
     with pytest.raises(InputError, match="expected one of arxiv, "):

@@ -85,7 +85,12 @@ def remove(
     context: typer.Context,
     feed_id: Annotated[
         int,
-        typer.Argument(help="As `feeds list` numbers it.", autocompletion=completion.feeds),
+        typer.Argument(
+            min=1,
+            max=2**31 - 1,
+            help="As `feeds list` numbers it.",
+            autocompletion=completion.feeds,
+        ),
     ],
     dry_run: DryRun = False,
     as_json: AsJson = False,

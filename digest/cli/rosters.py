@@ -1,6 +1,5 @@
 """`digest subscribers import` and `export`: readers from a file and to one."""
 
-import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +10,7 @@ from digest.cli.completion import addresses
 from digest.cli.terminal import (
     AsJson,
     DryRun,
+    data_out,
     document,
     opened,
     print_json,
@@ -69,7 +69,7 @@ def to_file(
 
     with opened(context) as app, app.db.read() as session, ExitStack() as stack:
         person = subscribers.find(session, email) if email else None  # before a file is begun
-        out = stack.enter_context(text_file(file, "w")) if file else sys.stdout
+        out = stack.enter_context(text_file(file, "w")) if file else data_out()
         if person:
             out.write(document(dossier.all_about(app, session, person)) + "\n")
             count = 1

@@ -1,5 +1,6 @@
 """What every command shares: the application opened, and how results reach a person or a script."""
 
+import io
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -87,7 +88,14 @@ def say_hanging(text: str, *, indent: str, style: str = "") -> None:
 
 
 def print_json(value: object) -> None:
-    print(document(value))
+    print(document(value), file=data_out())
+
+
+def data_out() -> TextIO:
+    """Standard output for a program: JSON is UTF-8, whatever the terminal's encoding."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")
+    return sys.stdout
 
 
 def document(value: object) -> str:

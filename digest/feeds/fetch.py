@@ -281,8 +281,8 @@ def shown(url: str) -> str:
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
-    except ValueError:
-        return "the address"
+    except ValueError:  # such as a port that is none
+        return shortened(clean(re.split("[?#]", re.sub("//[^/]*@", "//", url))[0]), 200)
     if not host:
         return shortened(clean(url), 200)
     place = f"{host}:{port}" if port else host

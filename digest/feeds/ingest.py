@@ -175,7 +175,8 @@ def add_feed(app: App, url: str, kind: str | None = None) -> Feed:
 
 def _web_address(url: str) -> str:
     """The address in its one form. Raises InputError for what is no web address."""
-    if normal_url(url.strip()) is None:
+    url = url.strip()
+    if normal_url(url) is None or not url.isprintable() or " " in url:
         raise InputError(f"{shown(url)!r} is not a web address; `digest ingest` takes files")
     return plain_address(url)
 
