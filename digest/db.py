@@ -344,7 +344,7 @@ def insert_new(
     if returning is None:
         session.connection().execute(statement, list(rows))
         return []
-    return list(session.scalars(statement.returning(returning), list(rows)))
+    return list(session.connection().scalars(statement.returning(returning), list(rows)))
 
 
 def upsert(session: Session, model: type[SQLModel], rows: Sequence[dict[str, Any]]) -> None:

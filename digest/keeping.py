@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from digest.picking import Plan
 
 _BUNDLE = 500
-_SHOWN = ("paper_id", "score", "exploring", "sentence", "similar", "topic", "team")
 _NEW_PICK = {
     "sqlite": Prepared(sqlite.insert(Pick).on_conflict_do_nothing()),
     "postgresql": Prepared(postgresql.insert(Pick).on_conflict_do_nothing()),
@@ -145,8 +144,14 @@ def _insert(
                 "digest_id": number_of[each.subscriber.id or 0],
                 "position": position,
                 "subscriber_id": each.subscriber.id,
+                "paper_id": pick.paper_id,
                 "shown_as": None,
-                **{name: getattr(pick, name) for name in _SHOWN},
+                "score": pick.score,
+                "exploring": pick.exploring,
+                "sentence": pick.sentence,
+                "similar": pick.similar,
+                "topic": pick.topic,
+                "team": pick.team,
             }
             for each in kept
             for position, pick in enumerate(each.picks, start=1)

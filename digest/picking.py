@@ -171,17 +171,17 @@ def _planned(app: "App", table: Table) -> list[Plan]:
     drafted = chosen(table)
     table.window.sentences.make(choice.row for each in drafted for choice, _ in each)
     found = _reasons(table, drafted)
+    bare = [_bare(each, reasons) for each, reasons in zip(drafted, found, strict=True)]
+    rows = [[choice.row for choice, _ in each] for each in drafted]
+    closely = read_closely(table.insight, table.window.sentences, rows, bare)
     titles = _titles(app, found)
-    closely = read_closely(
-        table.insight,
-        table.window.sentences,
-        [[choice.row for choice, _ in each] for each in drafted],
-        [_bare(each, reasons) for each, reasons in zip(drafted, found, strict=True)],
-    )
-    return [
-        _plan(table, at, drafted[at], _picks(table, drafted[at], found[at], *read, titles))
-        for at, read in enumerate(closely)
+    picks = [
+        _picks(table, each, reasons, marked, dict(zip(wordless, words, strict=True)), titles)
+        for each, reasons, wordless, (marked, words) in zip(
+            drafted, found, bare, closely, strict=True
+        )
     ]
+    return _plans(table, drafted, picks)
 
 
 def _bare(
@@ -208,32 +208,37 @@ def _titles(app: "App", found: "Iterable[Sequence[tuple[Reason, ...]]]") -> dict
         return titles_by_id(session, map(int, liked))
 
 
-def _plan(
+def _plans(
     table: Table,
-    at: int,
-    drafted: "list[tuple[Choice, str | None]]",
-    picks: tuple[Picked, ...],
-) -> Plan:
+    drafted: "Sequence[Sequence[tuple[Choice, str | None]]]",
+    picks: Sequence[tuple[Picked, ...]],
+) -> list[Plan]:
+
+    window, fresh = table.window, ~table.closed
+    candidates = fresh.sum(axis=1).tolist()
+    oldest = window.days[::-1][fresh[:, ::-1].argmax(axis=1)].tolist()  # the papers: newest first
+    return [
+        Plan(
+            subscriber,
+            window.day,
+            date.fromordinal(oldest[at]) if candidates[at] else window.day,
+            candidates[at],
+            picks[at],
+            _also(table, at, [choice for choice, _ in drafted[at]]),
+        )
+        for at, subscriber in enumerate(table.readers.subscribers)
+    ]
+
+
+def _also(table: Table, at: int, choices: "Sequence[Choice]") -> tuple[Paper, ...]:
     from digest.ranking.selection import left_over  # noqa: PLC0415 (slow import)
 
-    window, subscriber = table.window, table.readers.subscribers[at]
-    further = left_over(
-        table.scores[at],
-        window.credit,
-        table.readers.profiles[at],
-        [choice for choice, _ in drafted],
-        table.closed[at],
-    )
-    fresh = window.days[~table.closed[at]]
-    since = int(fresh.min()) if len(fresh) else window.day.toordinal()
-    return Plan(
-        subscriber,
-        window.day,
-        date.fromordinal(since),
-        len(fresh),
-        picks,
-        tuple(window.papers[row] for row in further[:ALSO]),
-    )
+    profile = table.readers.profiles[at]
+    if not profile.authors:
+        return ()
+    window = table.window
+    further = left_over(table.scores[at], window.credit, profile, choices, table.closed[at])
+    return tuple(window.papers[row] for row in further[:ALSO])
 
 
 def _picks(
@@ -241,28 +246,29 @@ def _picks(
     drafted: "Sequence[tuple[Choice, str | None]]",
     found: "Sequence[tuple[Reason, ...]]",
     marked: Sequence[int | None],
-    words: "Sequence[Sequence[Reason]]",
+    words: "Mapping[int, Sequence[Reason]]",
     titles: Mapping[str, str],
 ) -> tuple[Picked, ...]:
-    """`words` are of those that are `_bare`."""
+    """`words` are of the papers, by their rows, for which nothing else speaks."""
     from digest.ranking.reasons import sentence  # noqa: PLC0415 (slow import)
 
     ids = table.window.ids
-    told = dict(zip(_bare(drafted, found), words, strict=True)) if words else {}
     return tuple(
-        Picked(
-            paper_id=ids[choice.row],
-            score=choice.score,
-            exploring=choice.exploring,
-            sentence=at_sentence,
-            similar=[ids[row] for row in choice.similar] or None,
-            reason=EXPLORING
-            if choice.exploring
-            else sentence((*reasons, *told.get(choice.row, ())), titles),
-            topic=None if choice.exploring else _topic(reasons),
-            team=team,
-        )
-        for (choice, team), reasons, at_sentence in zip(drafted, found, marked, strict=True)
+        [
+            Picked(
+                paper_id=ids[choice.row],
+                score=choice.score,
+                exploring=choice.exploring,
+                sentence=at_sentence,
+                similar=[ids[row] for row in choice.similar] or None,
+                reason=EXPLORING
+                if choice.exploring
+                else sentence((*reasons, *words.get(choice.row, ())), titles),
+                topic=None if choice.exploring else _topic(reasons),
+                team=team,
+            )
+            for (choice, team), reasons, at_sentence in zip(drafted, found, marked, strict=True)
+        ]
     )
 
 

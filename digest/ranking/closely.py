@@ -154,21 +154,25 @@ def _told(place: np.ndarray, value: np.ndarray, ends: np.ndarray) -> list[_Told]
 def terms(block: Insight, worth: np.ndarray, rows: Sequence[int]) -> list[list[Reason]]:
     """The words that speak most for each of some papers of the day to the reader to whom the day's
     terms are worth this."""
-    held = entries(block.papers.terms, np.array(rows, int))
-    said = worth[block.place[held.column]] * held.value
-    ends = np.cumsum(held.lengths).tolist()
-    spans = [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
-    return [_terms(block.space, held.column[span], said[span]) for span in spans]
+    held, found = block.papers.terms, []
+    for row in rows:
+        span = slice(*held.indptr[row : row + 2].tolist())
+        columns = held.indices[span]
+        found.append(_terms(block.space, columns, worth[block.place[columns]] * held.data[span]))
+    return found
 
 
 def _terms(space: FeatureSpace, columns: np.ndarray, said: np.ndarray) -> list[Reason]:
     """The terms that add most to the score, but for figures; of two that say the same, the one
     that adds more."""
-    whole = float(said[said > 0].sum()) or 1.0
-    least = np.partition(said, -_POOL)[-_POOL] if len(said) > _POOL else 0
-    told = np.flatnonzero((said > 0) & (said >= least))
+    told = said > 0
+    said, columns = said[told], columns[told]
+    whole = float(said.sum()) or 1.0
+    if len(said) > _POOL:
+        best = said >= np.partition(said, -_POOL)[-_POOL]
+        said, columns = said[best], columns[best]
     found: list[Reason] = []
-    for less, column in sorted(zip((-said[told]).tolist(), columns[told].tolist(), strict=True)):
+    for less, column in sorted(zip((-said).tolist(), columns.tolist(), strict=True)):
         term = space.terms[column]
         says = any(map(str.isalpha, term)) and not any(_alike(term, each.label) for each in found)
         if says:

@@ -157,9 +157,11 @@ def sentence(found: Sequence[Reason], titles: Mapping[str, str]) -> str:
 
     `titles` gives the titles of liked papers by id.
     """
-    authors = [reason.label for reason in found if reason.kind == "author"]
-    topics = [f"“{reason.label}”" for reason in found if reason.kind == "topic"][:2]
-    liked = [f"“{titles[r.label]}”" for r in found if r.kind == "liked" and r.label in titles][:2]
+    told: dict[Kind, list[str]] = {}
+    for kind, label, _ in found:
+        told.setdefault(kind, []).append(label)
+    authors, topics = told.get("author"), [f"“{text}”" for text in told.get("topic", ())[:2]]
+    liked = [f"“{titles[paper]}”" for paper in told.get("liked", ()) if paper in titles][:2]
     pieces = []
     if authors:
         pieces.append(f"by {_and(authors)}, whom you follow")
@@ -168,16 +170,16 @@ def sentence(found: Sequence[Reason], titles: Mapping[str, str]) -> str:
     if liked:
         pieces.append(f"close to {_and(liked)}, which you liked")
     if not pieces:
-        pieces = _otherwise(found)
+        pieces = _otherwise(told)
     text = "; ".join(pieces)
     return f"{text[:1].upper()}{text[1:]}." if text else ""
 
 
-def _otherwise(found: Sequence[Reason]) -> list[str]:
+def _otherwise(told: Mapping[Kind, Sequence[str]]) -> list[str]:
     """What is said where no topic and no paper speaks: words, or else fields."""
-    if words := [reason.label for reason in found if reason.kind == "term"]:
+    if words := told.get("term"):
         return [f"because of {_and(words)}"]
-    fields = names((reason.label for reason in found if reason.kind == "category"), 2)
+    fields = names(told.get("category", ()), 2)
     return [f"new in {_and(fields)}"] if fields else []
 
 
