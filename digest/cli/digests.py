@@ -209,7 +209,8 @@ def evaluate(
     if as_json:
         print_json(done)
         return
-    say(f"{done.user_days} rankings for {done.users} users.")
+    rankings = f"{done.user_days} ranking{'s' * (done.user_days != 1)}"
+    say(f"{rankings} for {done.users} user{'s' * (done.users != 1)}.")
     _print_metrics(done.metrics)
 
 
