@@ -12,7 +12,7 @@ import scipy.sparse as sp
 
 from digest.ranking.features import FeatureSpace, PaperRows
 from digest.ranking.likeness import Likeness, Near
-from digest.ranking.rows import Rows
+from digest.ranking.rows import Rows, products
 
 Solver = Literal["newton", "sklearn"]
 
@@ -174,41 +174,57 @@ _SOLVERS = {"newton": _newton, "sklearn": _sklearn}
 
 
 def _gram(rows: Rows, strength: Strength) -> np.ndarray:
-    """The rows' products with each other, by the strength of each block. A term that one row alone
-    has counts in its own square only, so that few columns are left to multiply."""
-    terms = rows.terms
-    row = np.repeat(np.arange(len(rows)), np.diff(terms.indptr))
-    having = np.bincount(terms.indices, minlength=1)
-    columns = np.flatnonzero(having > 1)
-    shared = having[terms.indices] > 1
-    dense = np.zeros((len(rows), len(columns)), np.float32)
-    dense[row[shared], np.searchsorted(columns, terms.indices[shared])] = terms.data[shared]
-    gram = np.asarray(dense @ dense.T, float)
-    np.fill_diagonal(gram, np.bincount(row, terms.data * terms.data, len(rows)))
-    gram *= strength.terms
+    """The rows' products with each other, by the strength of each block."""
+    gram = strength.terms * products(rows.terms)
     gram += strength.categories * (rows.categories @ rows.categories.T).toarray()
     gram += strength.latent * (rows.latent @ rows.latent.T)
     return gram
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Ordinary:
+    """Some papers of the background: their rows, their terms by those alone that one of them has
+    (`place` is where among these each term is, from 1 on, or 0), and their likeness to the mean
+    paper."""
+
+    rows: Rows
+    terms: Any
+    place: np.ndarray
+    typical: np.ndarray
+
+    def times(self, terms: Any, dual: np.ndarray) -> np.ndarray:
+        """Their products with some rows of terms, summed up by a coefficient for each row."""
+        value = terms.data * np.repeat(dual, np.diff(terms.indptr))
+        worth = np.bincount(self.place[terms.indices], value, self.terms.shape[1])
+        return np.asarray(self.terms @ worth.astype(np.float32))
+
+
 @lru_cache(maxsize=1)
-def _ordinary_papers(space: FeatureSpace) -> tuple[Rows, np.ndarray]:
-    """Some papers of the background, and their likeness to the mean paper."""
+def _ordinary_papers(space: FeatureSpace) -> _Ordinary:
     rows = space.background[:_ORDINARY]
-    return rows, np.asarray(rows.terms @ space.typical)
+    used, column = np.unique(rows.terms.indices, return_inverse=True)
+    place = np.zeros(rows.terms.shape[1], np.int32)
+    place[used] = np.arange(1, len(used) + 1)
+    terms = (rows.terms.data, column.astype(np.int32) + 1, rows.terms.indptr)
+    return _Ordinary(
+        rows,
+        sp.csr_array(terms, shape=(len(rows), len(used) + 1)),
+        place,
+        np.asarray(rows.terms @ space.typical),
+    )
 
 
 def _bar(
     space: FeatureSpace, rows: Rows, dual: np.ndarray, profile_row: Rows, strength: Strength
 ) -> float:
     """The score that about one ordinary paper in fifty reaches."""
-    papers, typical = _ordinary_papers(space)
-    if not len(typical):
+    ordinary, one = _ordinary_papers(space), _each([1.0])
+    papers = ordinary.rows
+    if not len(papers):
         return 0.0
     dual, told = dual.astype(np.float32), profile_row.times(_each([strength.profile]))
-    terms = strength.terms * np.asarray(rows.terms.T @ dual)
-    terms[told.terms.indices] += told.terms.data
-    value = papers.terms @ terms + _ordinary(space, [strength])[0] * typical
+    value = ordinary.times(rows.terms, strength.terms * dual) + ordinary.times(told.terms, one)
+    value += _ordinary(space, [strength])[0] * ordinary.typical
     codes = strength.categories * np.asarray(rows.categories.T @ dual)
     codes[told.categories.indices] += told.categories.data
     value += papers.categories @ codes
