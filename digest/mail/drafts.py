@@ -1,11 +1,11 @@
 """What the next messages are made from, read for all of them in a few statements."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Literal
 
-from sqlalchemy import select
+from sqlalchemy import Select, bindparam, select
 from sqlmodel import Session
 
 from digest.mail.compose import Editions, papers_of, picks_of
@@ -27,8 +27,22 @@ WELCOME = {
 # The suppression that does not stop it: who was erased may sign up anew.
 HARMLESS = {"confirm": "erased", "address": "erased"}
 
-_READER = ("id", "email", "email_key", "name", "status", "link_epoch", "view_epoch")
-_DIGEST = tuple(Digest.model_fields)
+
+def _by_id(model: Any, names: Iterable[str]) -> Select[Any]:
+    columns = model.__table__.c
+    wanted = select(*(columns[name] for name in names))
+    return wanted.where(columns.id.in_(bindparam("ids", expanding=True)))
+
+
+# Made once, which takes as long as to ask them of fifty mails.
+_READERS = _by_id(
+    Subscriber, ("id", "email", "email_key", "name", "status", "link_epoch", "view_epoch")
+)
+_DIGESTS = _by_id(Digest, Digest.model_fields)
+_SUPPRESSED = Suppression.__table__.c  # type: ignore[attr-defined]
+_AGAINST = select(_SUPPRESSED.address_hash, _SUPPRESSED.reason).where(
+    _SUPPRESSED.address_hash.in_(bindparam("hashes", expanding=True))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +69,8 @@ def read(
     session: Session, messages: Sequence[Waiting], editions: Editions, tokens: Tokens
 ) -> list[Draft | Unwanted]:
     """A draft for each message, in their order; `editions` takes up the days' frozen parts."""
-    readers = _rows(session, Subscriber, _READER, [m.subscriber_id for m in messages])
-    digests = _rows(session, Digest, _DIGEST, [m.digest_id for m in messages if m.digest_id])
+    readers = _rows(session, _READERS, [m.subscriber_id for m in messages])
+    digests = _rows(session, _DIGESTS, [m.digest_id for m in messages if m.digest_id])
     picks = picks_of(session, {key: digest.reasons for key, digest in digests.items()})
     papers: dict[date, set[int]] = {}
     for key, digest in digests.items():
@@ -97,16 +111,10 @@ def _unwanted(message: Waiting, reader: Any, suppressions: Sequence[str]) -> Unw
     return None
 
 
-def _rows(
-    session: Session, model: type[Any], names: Sequence[str], ids: Sequence[int]
-) -> Mapping[int, Any]:
-    columns = model.__table__.c
-    found = select(*(columns[name] for name in names)).where(columns.id.in_(ids))
-    return {row.id: row for row in session.connection().execute(found).all()}
+def _rows(session: Session, wanted: Select[Any], ids: Sequence[int]) -> Mapping[int, Any]:
+    return {row.id: row for row in session.connection().execute(wanted, {"ids": ids}).all()}
 
 
 def _suppressions(session: Session, hashes: Sequence[str]) -> Mapping[str, str]:
-    against = Suppression.__table__.c  # type: ignore[attr-defined]
-    columns = select(against.address_hash, against.reason)
-    found = session.connection().execute(columns.where(against.address_hash.in_(hashes)))
+    found = session.connection().execute(_AGAINST, {"hashes": hashes})
     return {row.address_hash: row.reason for row in found}

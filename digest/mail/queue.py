@@ -9,7 +9,18 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, or_, select, update
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Connection,
+    Select,
+    bindparam,
+    delete,
+    func,
+    or_,
+    select,
+    update,
+)
 from sqlmodel import Session, col
 
 from digest.models import (
@@ -66,6 +77,9 @@ _MINE = (_MAILS.c.id == bindparam("key"), _MAILS.c.leased_by == bindparam("worke
 _OUTBOX = update(_MAILS)
 _UNSETTLED = or_(*(_MAILS.c.status == status for status in (*OPEN, "sending")))
 _FREE = {"leased_by": None, "leased_until": None}
+_TAKE = _OUTBOX.where(_MAILS.c.id.in_(bindparam("ids", expanding=True))).values(
+    leased_by=bindparam("worker"), leased_until=bindparam("until")
+)
 
 
 def recover(session: Session, now: datetime, *, alone: bool) -> tuple[int, int]:
@@ -97,23 +111,31 @@ def lease(
 ) -> list[Waiting]:
     """Leases up to `count` messages that are due, the most urgent first; `only`: of this
     subscriber, `before`: of a more urgent priority than this one."""
-    urgent = [] if before is None else [_MAILS.c.priority < before]
+    asked = {"now": now, "count": count, "only": only, "before": before}
+    given = {name: value for name, value in asked.items() if value is not None}
     found = [
         Waiting._make(row)
         for status in OPEN
-        for row in connection.execute(
-            select(*_COLUMNS)
-            .where(_MAILS.c.status == status, *urgent, *_due(now, only))
-            .order_by(*_ORDER)
-            .limit(count)
-            .with_for_update(skip_locked=True)
-        )
+        for row in connection.execute(_next(status, only is None, before is None), given)
     ]
     found = sorted(found, key=lambda row: (row.priority, row.due_at, row.id))[:count]
     if found:
-        chosen = _MAILS.c.id.in_([row.id for row in found])
-        connection.execute(_OUTBOX.where(chosen).values(leased_by=worker, leased_until=now + HELD))
+        taken = {"ids": [row.id for row in found], "worker": worker, "until": now + HELD}
+        connection.execute(_TAKE, taken)
     return found
+
+
+@cache
+def _next(status: str, of_all: bool, of_any_priority: bool) -> Select[Any]:
+    """The messages of this status that are next; made once, which takes as long as to ask it."""
+    which = [_MAILS.c.status == status, _MAILS.c.due_at <= bindparam("now")]
+    which.append(or_(_MAILS.c.leased_by.is_(None), _expired(bindparam("now"))))
+    if not of_all:
+        which.append(_MAILS.c.subscriber_id == bindparam("only"))
+    if not of_any_priority:
+        which.append(_MAILS.c.priority < bindparam("before"))
+    wanted = select(*_COLUMNS).where(*which).order_by(*_ORDER).limit(bindparam("count"))
+    return wanted.with_for_update(skip_locked=True)
 
 
 def renew(connection: Connection, ids: Iterable[int], worker: str, now: datetime) -> None:
@@ -210,16 +232,11 @@ def due(session: Session, now: datetime, only: int | None = None) -> int:
     return int(session.connection().execute(waiting).scalar_one())
 
 
-def _due(now: datetime, only: int | None) -> list[ColumnElement[bool]]:
-    free = or_(_MAILS.c.leased_by.is_(None), _expired(now))
-    return [_MAILS.c.due_at <= now, free, *_only(only)]
-
-
 def _only(subscriber_id: int | None) -> list[ColumnElement[bool]]:
     return [] if subscriber_id is None else [_MAILS.c.subscriber_id == subscriber_id]
 
 
-def _expired(now: datetime) -> ColumnElement[bool]:
+def _expired(now: datetime | BindParameter[Any]) -> ColumnElement[bool]:
     until: ColumnElement[datetime] = _MAILS.c.leased_until
     return until < now
 
