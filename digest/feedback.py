@@ -11,7 +11,7 @@ from sqlmodel import Session, col, func, select
 
 from digest.errors import InputError, NotFound
 from digest.models import Feedback, Paper, PaperAlias, Pick, Subscriber
-from digest.papers import parse_paper_id
+from digest.papers import parse_paper_id, storable
 from digest.prepared import Prepared
 
 VOTES = {"up": 1, "down": -1, "none": 0}
@@ -227,6 +227,8 @@ def find_paper(session: Session, text: str) -> Paper:
 
 
 def _known_as(session: Session, key: str) -> Paper | None:
+    if not storable(key):
+        return None
     return (
         session.exec(select(Paper).where(Paper.key == key)).first()
         or session.exec(

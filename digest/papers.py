@@ -74,6 +74,7 @@ _UNWANTED = re.compile(
     "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u00ad\u061c\u180e\u200b-\u200f"
     "\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
 )
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _TOWER = re.compile("([\u0300-\u036f]{4})[\u0300-\u036f]+")
 
 
@@ -203,6 +204,11 @@ def best_key(keys: Sequence[str]) -> str:
     return min(keys, key=lambda key: KINDS.index(key.partition(":")[0]))
 
 
+def storable(text: str) -> bool:
+    """Whether a database takes the text: PostgreSQL no NUL, and none half a character."""
+    return not _UNSTORABLE.search(text)
+
+
 def parse_paper_id(text: str) -> str:
     """What a person types for a paper (an arXiv id, a DOI, an address) as a key.
 
@@ -213,7 +219,7 @@ def parse_paper_id(text: str) -> str:
         return text
     bare = text.removeprefix("url:")
     keys = paper_keys(arxiv=bare, doi="" if normal_url(bare) else bare, url=bare)
-    if not keys:
+    if not keys or not storable(text):
         raise InputError(
             f"{shortened(clean(text), 80)!r} is not a paper's id;"
             " expected one like 2512.01234, doi:10.1000/xyz or a web address"

@@ -12,6 +12,7 @@ from pydantic import (
     AwareDatetime,
     BaseModel,
     ConfigDict,
+    Field,
     ValidationError,
     field_validator,
 )
@@ -61,7 +62,7 @@ class Vote(BaseModel):
 
     paper: str
     vote: Literal["up", "down", "none"]
-    source: str = "import"
+    source: Annotated[str, Field(pattern=r"^[a-z-]{1,30}$")] = "import"
     at: Moment | None = None
 
 

@@ -53,11 +53,12 @@ def people(app):
 
 
 @pytest.mark.parametrize("source", ["import", "seed"])
-def test_a_row_with_a_vote_on_no_paper_at_all_is_refused_as_a_whole(app, source):
-    votes = [{"paper": "nonsense", "vote": "up", "source": source}]
+@pytest.mark.parametrize("paper", ["nonsense", "http://x.test/\0", "doi:10.1000/\ud800"])
+def test_a_row_with_a_vote_on_no_paper_at_all_is_refused_as_a_whole(app, source, paper):
+    votes = [{"paper": paper, "vote": "up", "source": source}]
     outcome = admission.import_rows(app, [{"email": STRANGER, "feedback": votes}])
     ((_, reason),) = outcome.refused
-    assert "'nonsense' is not a paper's id" in reason
+    assert "is not a paper's id" in reason
     assert (outcome.added, people(app)) == (0, {})
 
 

@@ -57,6 +57,14 @@ def test_no_get_or_head_changes_anything(app, web, ada, pia, links, vote_link):
     assert everything(app) == before
 
 
+@pytest.mark.postgres
+@pytest.mark.parametrize("odd", ["%00", "http%3A//x.test/%00", "doi:10.1000/%00", "%ed%a0%80"])
+def test_what_no_database_takes_is_no_paper_and_no_failure(web, odd):
+    assert web.get(f"/papers/{odd}").status_code == 404
+    for asked in ("q", "category", "day"):
+        assert web.get(f"/papers?{asked}={odd}").status_code in (200, 400)
+
+
 @pytest.mark.parametrize(
     ("path", "allowed"),
     [
