@@ -145,6 +145,15 @@ def test_a_space_renewed_by_many_papers_is_that_of_all_papers_read_at_once() -> 
     assert later(FeatureSpace.fit(before), before, after).version == FeatureSpace.fit(after).version
 
 
+def test_a_renewed_space_tells_profiles_alike_whatever_the_former_one_was_asked_for() -> None:
+    before, after = PAPERS[:295], PAPERS[2:]
+    former = FeatureSpace.fit(before)
+    profiles = [Profile(topics=(Topic(paper.title),), categories=()) for paper in PAPERS[:6:2]]
+    plain = whole(later(former, before, after).profile_rows(profiles))
+    former.profile_rows(profiles[1:])
+    assert np.array_equal(whole(later(former, before, after).profile_rows(profiles)), plain)
+
+
 def test_a_space_renewed_by_few_papers_weighs_anew_and_keeps_what_words_mean() -> None:
     before, after = PAPERS[:295], PAPERS[2:]
     former, anew = FeatureSpace.fit(before), FeatureSpace.fit(after)

@@ -110,6 +110,11 @@ class FeatureSpace:
         Terms are weighed anew. What words mean is learned anew where enough papers came and went;
         until then papers of both have their meaning as it is.
         """
+        space = self._renewed(corpus, rows)
+        vars(space)["_expected"] = self._wishes()
+        return space
+
+    def _renewed(self, corpus: Corpus, rows: np.ndarray) -> "FeatureSpace":
         came = rows < 0
         gone = len(self.neighbourhood) - int((~came).sum())
         moved = max(int(came.sum()), gone)  # of one that changed, both
@@ -247,8 +252,20 @@ class FeatureSpace:
 
     @cached_property
     def _asked(self) -> list[tuple[dict[_Wish, int], Rows]]:
-        """The profiles asked for so far, and their rows."""
-        return [({}, self._profile_rows(()))]
+        """The profiles asked for so far, and their rows; at first those that the former space was
+        asked for, since to look for all at once takes half the time."""
+        wishes = self._expected
+        return [({wish: at for at, wish in enumerate(wishes)}, self._profile_rows(wishes))]
+
+    @cached_property
+    def _expected(self) -> list[_Wish]:
+        return []
+
+    def _wishes(self) -> list[_Wish]:
+        """What this space was asked for. Too many are none, so that those of readers who have left
+        or ask for something else do not pile up."""
+        wishes = list(self._asked[-1][0]) if "_asked" in vars(self) else self._expected
+        return wishes if len(wishes) <= _PROFILES_KEPT // 2 else []
 
     def _profile_rows(self, wishes: Sequence[_Wish]) -> Rows:
         asked = [(row, topic) for row, (topics, _) in enumerate(wishes) for topic in topics]
