@@ -1,11 +1,11 @@
 """What a reader's model says of single words and sentences of the papers picked."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate, pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -90,23 +90,43 @@ def read_closely(
     """For each reader of the block in turn: which sentence of each of the papers in `rows` matters
     most, None where none speaks for the paper; and of those in `bare` the words that speak most."""
     parts = sentences.placed(block.place, {row for papers in rows for row in papers})
+    meant = _meant(block, parts, rows)
     worths = worth_to(block, range(len(rows)))
-    for at, (worth, papers, wordless) in enumerate(zip(worths, rows, bare, strict=True)):
-        marked = _marked(worth, block.scored.latent[at], [parts[paper] for paper in papers])
+    for worth, papers, means, wordless in zip(worths, rows, meant, bare, strict=True):
+        marked = _marked(worth, [parts[paper] for paper in papers], means)
         yield marked, terms(block, worth, wordless) if wordless else []
 
 
-def _marked(worth: np.ndarray, latent: np.ndarray, parts: Sequence[_Parts]) -> list[int | None]:
-    """Of each paper's sentences the one that matters most to whom terms and latent dimensions are
-    worth this."""
+def _meant(
+    block: Insight, parts: "Mapping[int, _Parts]", rows: Sequence[Sequence[int]]
+) -> list[list[np.ndarray]]:
+    """What the meanings of each paper's sentences are worth to each reader; many readers get the
+    same papers, so that a paper is looked at once for all of them."""
+    found: list[list[Any]] = [[None] * len(papers) for papers in rows]
+    whose: dict[int, list[tuple[int, int]]] = {}
+    for reader, papers in enumerate(rows):
+        for at, paper in enumerate(papers):
+            whose.setdefault(paper, []).append((reader, at))
+    for paper, places in whose.items():
+        latent = block.scored.latent[[reader for reader, _ in places]]
+        for (reader, at), worth in zip(places, latent @ parts[paper].latent.T, strict=True):
+            found[reader][at] = worth
+    return found
+
+
+def _marked(
+    worth: np.ndarray, parts: Sequence[_Parts], meant: Sequence[np.ndarray]
+) -> list[int | None]:
+    """Of each paper's sentences the one that matters most to whom terms are worth this, and the
+    meanings of the sentences that."""
     if not parts:
         return []
     lengths = np.concatenate([part.lengths for part in parts])
     said = worth[np.concatenate([part.place for part in parts])]
     said = said * np.concatenate([part.value for part in parts])
     value = np.add.reduceat(said, np.cumsum(lengths) - lengths)
-    value += np.concatenate([part.latent for part in parts]) @ latent
-    found, ends = value.tolist(), accumulate(len(part.lengths) for part in parts)
+    value += np.concatenate(meant)
+    found, ends = value.tolist(), accumulate(map(len, meant))
     return [_best(found[start:end]) for start, end in pairwise((0, *ends))]
 
 
