@@ -30,6 +30,7 @@ Day = Annotated[
 ]
 
 _CONTROLS = dict.fromkeys((*range(9), *range(11, 32), *range(127, 160)), "�")
+LONG_WORD = 10
 _PIPE_WIDTH = 10_000  # a table that goes to a file or a program is never cut or wrapped
 
 
@@ -114,18 +115,35 @@ def _as_json(value: Any) -> object:
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Columns named with a leading `>` hold figures and stand at the right."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
     from rich.text import Text
 
-    from digest.cli.tables import table
-
-    console = _console()
     cells = [[plain(cell) for cell in row] for row in rows]
-    lines = table(columns, cells, console.width if console.is_terminal else None)
-    for at, line in enumerate(lines):
-        if at < 1 and console.is_terminal:
-            console.print(Text(line, style="bold"))
-        else:
-            print(line)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    words = [
+        max(
+            len(word)
+            for text in (name.lstrip(">"), *(row[at] for row in cells))
+            for word in text.split() or [""]
+        )
+        for at, name in enumerate(columns)
+    ]
+    # Words are broken only where they are long, or the terminal is narrow.
+    least = [min(LONG_WORD, longest) for longest in words]
+    roomy = sum(least) + len(least) <= 0.8 * _console().width
+    for name, width in zip(columns, least, strict=True):
+        figures = name.startswith(">")
+        table.add_column(
+            name.lstrip(">"),
+            justify="right" if figures else "left",
+            no_wrap=figures,
+            overflow="fold",
+            min_width=width if roomy else None,
+        )
+    for row in cells:
+        table.add_row(*map(Text, row))
+    _console().print(table)
 
 
 def print_fields(pairs: Iterable[tuple[str, object]]) -> None:
