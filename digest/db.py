@@ -198,7 +198,9 @@ class Db:
             try:
                 yield bool(held)
             finally:
-                connection.invalidate()  # the lock goes with the connection
+                with suppress(DBAPIError):  # a connection that is gone has taken the lock along
+                    connection.exec_driver_sql("SELECT pg_advisory_unlock_all()")
+                connection.invalidate()  # it has a time limit that others have not
 
     def close(self) -> None:
         self.engine.dispose()

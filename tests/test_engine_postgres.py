@@ -108,8 +108,9 @@ def test_of_some_jobs_one_runs_at_a_time(app, database):
     other = Db(database)
     with app.db.turn("tidy") as ours, other.turn("tidy") as theirs, other.turn("watch") as free:
         assert (ours, theirs, free) == (True, False, True)
-    with other.turn("tidy") as theirs:
-        assert theirs
+    for _ in range(20):  # free as soon as it is over
+        with other.turn("tidy") as theirs:
+            assert theirs
     other.close()
 
 
