@@ -213,7 +213,6 @@ def _plans(
     drafted: "Sequence[Sequence[tuple[Choice, str | None]]]",
     picks: Sequence[tuple[Picked, ...]],
 ) -> list[Plan]:
-
     window, fresh = table.window, ~table.closed
     candidates = fresh.sum(axis=1).tolist()
     oldest = window.days[::-1][fresh[:, ::-1].argmax(axis=1)].tolist()  # the papers: newest first
